@@ -229,6 +229,7 @@ def test_operators_get_a_digest(world: World, mail: RunningMailServer) -> None:
     assert digest.recipients == ["operators@corp.example"]
     text = digest.message.get_content()
     assert "3 certificates end within 30 days" in text
+    assert "0 devices wait for your approval" in text
     assert all(name in text for name in MEMBERS)
     mail.received.clear()
     for held in world.held:

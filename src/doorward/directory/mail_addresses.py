@@ -15,6 +15,12 @@ from doorward.stores.prerequisites import require_principal
 from doorward.stores.services import Services
 
 
+def find_mail_address(services: Services, principal_id: str) -> str:
+    """Return the address of a principal; empty if there is none."""
+    with services.work.read() as stores:
+        return stores.mail_addresses.get(principal_id)
+
+
 def set_mail_address(
     services: Services, name: str, address: str, *, kind: PrincipalKind | None = None, actor: str
 ) -> ChangeResult[Principal]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from doorward.core.entities import TENANT, Principal
+from doorward.stores.fleet_records import EnrolmentState
 from doorward.stores.notice_protocols import Notice, NoticeChannel, NoticeKind, NoticeOutcome
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord
@@ -33,6 +34,7 @@ DIGEST_HOUR = 6
 _PAGE = 200
 _MOST_KNOWN = 100_000
 _NAMED_IN_DIGEST = 10
+_FOR_AN_OPERATOR = (EnrolmentState.PENDING, EnrolmentState.DUPLICATE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +66,32 @@ class EndingContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestContent:
-    """What the operators' digest says; `first` are the certificates that end first."""
+    """What the operators' digest says.
+
+    Args:
+        soon: certificates that end within `days` and were not renewed.
+        ended: those that ended since the last digest without a renewal.
+        days: the longest threshold.
+        first: the certificates that end first.
+        pending: devices that wait for an operator's approval.
+        clones: certificates that perhaps two devices have.
+        waiting: notices that wait to be sent.
+        failing: those of them that failed before.
+    """
 
     soon: int
     ended: int
     days: int
     first: Sequence[CertificateRecord]
+    pending: int
+    clones: int
     waiting: int
     failing: int
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to say."""
-        return not (self.soon or self.ended or self.failing)
+        return not (self.soon or self.ended or self.pending or self.clones or self.failing)
 
 
 def find_threshold(certificate: CertificateRecord, now: datetime, days: Iterable[int]) -> int | None:
@@ -195,11 +210,14 @@ def load_digest(services: Services, rules: NoticeRules) -> DigestContent:
         endings = stores.endings
         until = now + timedelta(days=days)
         waiting, failing = stores.notices.counts()
+        enrolments = stores.device_enrolments.count()
         return DigestContent(
             soon=endings.count(now, until),
             ended=endings.count(lately, now),
             days=days,
             first=tuple(endings.list(now, until, limit=_NAMED_IN_DIGEST)),
+            pending=sum(enrolments.get(one, 0) for one in _FOR_AN_OPERATOR),
+            clones=stores.suspected_clones.count(),
             waiting=waiting,
             failing=failing,
         )

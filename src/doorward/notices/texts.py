@@ -112,6 +112,8 @@ def _digest_en(content: DigestContent, sender: Sender) -> MailText:
     lines = [
         f"{content.soon} certificates end within {content.days} days and were not renewed.",
         f"{content.ended} ended since the last digest without a renewal.",
+        f"{content.pending} devices wait for your approval.",
+        f"{content.clones} certificates are suspected to be on two devices.",
         f"{content.waiting} messages wait to be sent, {content.failing} of them failed before.",
         *(["", "The first that end:"] if content.first else []),
         *_list_first(content),
@@ -129,6 +131,8 @@ def _digest_de(content: DigestContent, sender: Sender) -> MailText:
     lines = [
         f"{content.soon} Zertifikate enden in {content.days} Tagen und wurden nicht erneuert.",
         f"{content.ended} endeten seit der letzten Übersicht ohne Erneuerung.",
+        f"{content.pending} Geräte warten auf Ihre Zustimmung.",
+        f"{content.clones} Zertifikate sind vielleicht auf zwei Geräten.",
         f"{content.waiting} Nachrichten warten, {content.failing} davon sind schon gescheitert.",
         *(["", "Die ersten, die enden:"] if content.first else []),
         *_list_first(content),

@@ -63,7 +63,7 @@ def _of(kind: str) -> dict[str, Success]:
         f"{kind} show": Success(
             words=f"{kind}-1",
             says=(f"{kind}-1  {kind}, active", "id", "groups"),
-            members=f"{PRINCIPAL} certificates facts",
+            members=f"{PRINCIPAL} mail_address certificates facts suspected_clones",
         ),
         f"{kind} suspend": Success(
             words=f"{kind}-1", says=(f"suspended {kind} {kind}-1",), members=f"{PRINCIPAL} notes {CONFIRMED}"
@@ -197,7 +197,7 @@ SUCCESSES: dict[str, Success] = {
     "cert show": Success(
         words="{first}",
         says=("alice  person, valid", "{first}", "not_before", "Z", "not_after", "Z", "serial", "sha256"),
-        members=f"{CERTIFICATE} revocation_information pem",
+        members=f"{CERTIFICATE} revocation_information suspected_clone pem",
     ),
     "cert revoke": Success(
         words="{first} --reason key-compromise",

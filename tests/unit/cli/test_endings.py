@@ -14,3 +14,16 @@ def test_certificates_that_end_are_listed(site: Site) -> None:
     assert site.do("cert", "list", "--ending", "1d") == []
     for words in (("--all",), ("--ending", "1d", "--of", "alice"), ("--ending", "soon")):
         assert site.run("cert", "list", *words).exit_code == 2
+
+
+def test_a_mail_address_is_added_shown_and_removed(site: Site) -> None:
+    """With the person or later; a wrong one adds no person."""
+    error = site.do("person", "add", "carol", "--email", "carol", code=2)
+    assert error["code"] == "mail-address-malformed"
+    assert "carol" not in [one["name"] for one in site.do("person", "list")]
+    site.do("person", "add", "carol", "--email", "carol@corp.example")
+    assert site.do("person", "show", "carol")["mail_address"] == "carol@corp.example"
+    site.do("person", "set", "carol", "--email", "", "--display-name", "Carol")
+    shown = site.do("person", "show", "carol")
+    assert (shown["mail_address"], shown["display_name"]) == ("", "Carol")
+    assert site.run("person", "set", "carol").exit_code == 2

@@ -293,8 +293,10 @@ def show_command(word: str) -> click.Command:
         principal, certificates = parts.certificates.find_with_certificates(services, name, kind=kind)
         facts = parts.principal_inventory.find_facts(services, [one.id for one in certificates])
         suspicions = parts.line.find_suspicions(services, [one.id for one in certificates])
+        address = parts.mail_addresses.find_mail_address(services, principal.id)
         value = {
             **principal_row(principal),
+            "mail_address": address,
             "certificates": [certificate_row(one) for one in certificates],
             "suspected_clones": {one: suspicion_row(found) for one, found in suspicions.items()},
             "facts": [certificate_facts_row(facts[one.id]) for one in certificates if one.id in facts],
@@ -302,6 +304,7 @@ def show_command(word: str) -> click.Command:
         lines = [
             f"[bold]{escape(principal.name)}[/bold]  {word}, {principal.state.value}",
             f"id      {principal.id}",
+            *([f"mail    {escape(address)}"] if address else []),
         ]
         paths = parts.nesting.find_group_paths(services, principal)
         held = [
