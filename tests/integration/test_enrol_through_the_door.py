@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from doorward.authority.issuing import Entitlement, OperatorClaim, issue
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
+from doorward.core.ports import KeyKind
 from doorward.directory.inviting import invite
 from doorward.directory.principals import add_principal
+from doorward.pki.csr import build_csr
+from doorward.runtime.pem import as_pem
+from doorward.stores.protocols import Stores
+from doorward.verification.validity import has_ended
+from tests.support.certificates.issuing import key_pem_of
 from tests.support.commands import run_program
 from tests.support.doorway import ACTOR, DOMAIN, Doorway, Identity, eventually, open_doorway
+from tests.support.ports import PlainKeys
+from tests.support.renewing import body_of, prove
+from tests.support.world import Held
 
 pytestmark = [pytest.mark.xdist_group("enrol-through-the-door"), pytest.mark.needs("openssl", "curl")]
 
@@ -24,7 +38,7 @@ pytestmark = [pytest.mark.xdist_group("enrol-through-the-door"), pytest.mark.nee
 def door() -> Iterator[Doorway]:
     """Open one door for all tests."""
     with open_doorway() as opened:
-        opened.apply("- {allow: {kind: person}}")
+        opened.apply("- {allow: {kind: person}}\n- {allow: {kind: device}}")
         yield opened
 
 
@@ -91,6 +105,39 @@ def test_of_two_at_once_one_wins(door: Doorway, tmp_path: Path) -> None:
     assert len(good) == 1, answers
     ask(2)
     assert answers[-1].startswith("4")
+
+
+@dataclass(frozen=True, slots=True)
+class BriefClaim(OperatorClaim):
+    """An operator's claim to a certificate of one second."""
+
+    def examine(self, stores: Stores, now: datetime) -> Entitlement:
+        """Return the usual entitlement, for a second."""
+        return replace(OperatorClaim.examine(self, stores, now), lifetime=timedelta(seconds=1))
+
+
+def test_a_sleeper_comes_back(door: Doorway, tmp_path: Path) -> None:
+    """A device's certificate that has ended opens no application; renewed through the door, the new one does."""
+    principal = add_principal(door.services, PrincipalKind.DEVICE, "sleeper", actor=ACTOR).value
+    key = PlainKeys().generate(KeyKind.P256)
+    claim = BriefClaim(actor=ACTOR, holder=principal.id, name="sleeper")
+    issued = issue(door.services, build_csr(key, "sleeper"), claim)
+    old = Identity(chain=tmp_path / "old.pem", key=tmp_path / "old.key")
+    old.chain.write_text(as_pem(*issued.chain_der))
+    old.key.write_bytes(key_pem_of(key))
+    assert eventually(lambda: has_ended(issued.record.not_after, datetime.now(UTC)), 10)
+    assert not door.lets_in(old, "/")
+    origin = f"https://enroll.{DOMAIN}:{door.port}"
+    nonce = json.loads(_run(*_curl(door, "--cacert", str(door.root), f"{origin}/renew/nonce")))["nonce"]
+    new, csr = _make_request(tmp_path, "sleeper")
+    request = x509.load_pem_x509_csr(csr.read_bytes()).public_bytes(Encoding.DER)
+    held = Held(record=issued.record, chain_der=issued.chain_der, key=key)
+    body, chain = tmp_path / "body.json", tmp_path / "chain.pem"
+    body.write_bytes(body_of(prove(held, nonce, request)))
+    _run(*_curl(door, "--cacert", str(door.root), "-f", "-o", str(chain), "-H", "Content-Type: application/json",
+                "--data-binary", f"@{body}", f"{origin}/renew"))  # fmt: skip
+    assert door.get(Identity(chain=chain, key=new), "/").status == 200
+    assert not door.lets_in(old, "/")
 
 
 def test_openssl_finds_the_revocation_in_crl_and_ocsp(door: Doorway, tmp_path: Path) -> None:
