@@ -36,11 +36,15 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """An issued certificate; `chain_der` is leaf first, without the root; `seq` is its number in the change sequence."""
+    """An issued certificate; `chain_der` is leaf first, without the root; `seq` is its number in the change sequence.
+
+    `is_new` is False if it was issued before for the same key, and is only returned again.
+    """
 
     record: CertificateRecord
     chain_der: tuple[bytes, ...]
     seq: int
+    is_new: bool = True
 
 
 def issue(services: Services, request: bytes, claim: Claim) -> Issued:

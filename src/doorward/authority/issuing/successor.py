@@ -76,7 +76,7 @@ def _find_key(request: bytes) -> str:
 def _find_issued(services: Services, record: CertificateRecord) -> Issued:
     with services.work.read() as stores:
         chain = issuing_chain(stores, record.authority_id)
-        return Issued(record=record, chain_der=(record.der, *chain), seq=stores.changes.head())
+        return Issued(record=record, chain_der=(record.der, *chain), seq=stores.changes.head(), is_new=False)
 
 
 def _suspect(services: Services, shown: CertificateRecord, actor: str) -> None:

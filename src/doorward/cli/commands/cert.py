@@ -207,6 +207,8 @@ def renew(
         f"renewed {record.id} by [bold]{row['id']}[/bold], until {issued.record.not_after:%Y-%m-%d %H:%M}Z"
     ]
     notes: list[str] = []
+    if not issued.is_new:
+        notes.append("it was renewed for this request before: this is the same certificate")
     if p12 and key:
         password = parts.renewed_files.write_p12(
             p12, key, issued.chain_der, name=issued.record.subject_name, form=form

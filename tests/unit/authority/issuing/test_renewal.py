@@ -67,6 +67,7 @@ def test_the_same_key_again_gives_the_same_certificate(world):
     first, again = renewed(world, sensor, request), renewed(world, sensor, request)
     assert again.record == first.record
     assert again.chain_der == first.chain_der
+    assert (first.is_new, again.is_new) == (True, False)
     assert (
         len(world.events(EventType.CERTIFICATE_INTENDED)) == 2
     )  # that of the first certificate, and one renewal
