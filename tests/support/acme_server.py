@@ -81,6 +81,7 @@ class AcmeServer:
     faults: Faults = field(default_factory=Faults)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     look_up: Callable[[str], str | None] | None = None  # in place of asking over HTTP
+    refuse_at_end: str = ""
     port: int = 443
     nonces: set[str] = field(default_factory=set)
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -370,6 +371,10 @@ class AcmeServer:
     def _finalize(self, order: dict[str, Any], payload: dict[str, str]) -> tuple[int, dict[str, str], Any]:
         if order["status"] != "ready":
             raise Refusal("orderNotReady", f"the order is {order['status']}", 403)
+        if self.refuse_at_end:
+            problem = {"type": f"{ERROR}badCSR", "detail": self.refuse_at_end}
+            order |= {"status": "invalid", "error": problem}
+            return 200, {}, self._shown(order)
         csr = x509.load_der_x509_csr(unb64(payload["csr"]))
         assert csr.is_signature_valid
         hosts = {one["value"] for one in order["identifiers"]}

@@ -44,10 +44,12 @@ class DirectTransport:
 
     server: AcmeServer
     down: bool = False
+    lost_at: int = 0  # which request from now on gets no answer
     killed_at: int = 0  # which request from now on ends the process; 0 is none
 
     def send(self, method: str, url: str, body: bytes | None = None) -> AcmeAnswer:
-        if self.down:
+        self.lost_at -= 1
+        if self.down or self.lost_at == 0:
             raise AcmeRefusal("acme-unreachable", "the server cannot be reached", is_network=True)
         self.killed_at -= 1
         if self.killed_at == 0:

@@ -206,6 +206,53 @@ def test_an_unreachable_server_is_asked_again_soon(site: Site) -> None:
     assert site.filled(order)
 
 
+def test_an_answer_that_is_lost_costs_no_second_order(site: Site) -> None:
+    """The order at the server goes on where it was; a host has only some orders a day."""
+    order = site.order()
+    site.transport.lost_at = 6  # directory, nonce, account, order, authorization; then the challenge
+    site.filling.work()
+    assert site.record(order).problem_code == "acme-unreachable"
+    assert site.record(order).url
+    site.world.clock.turn(minutes=1)
+    site.filling.work()
+    assert site.filled(order)
+    assert len(site.server.orders) == 1
+
+
+def test_an_order_that_the_server_forgot_is_placed_again(site: Site) -> None:
+    """Or that became invalid meanwhile."""
+    order = site.order()
+    site.transport.lost_at = 6
+    site.filling.work()
+    (name,) = site.server.orders
+    site.server.orders[name]["status"] = "invalid"
+    site.world.clock.turn(minutes=1)
+    site.transport.lost_at = 4
+    site.filling.work()
+    site.server.orders.clear()
+    site.world.clock.turn(minutes=5)
+    site.filling.work()
+    assert site.filled(order)
+
+
+def test_a_new_address_is_told_to_the_server(site: Site) -> None:
+    """Once; the account stays."""
+    for contact, count in (("", 0), ("it@corp.example", 1), ("it@corp.example", 1)):
+        site.order()
+        site.make(contact=contact).work()
+        told = [payload for path, payload in site.server.payloads if path.startswith("/account/")]
+        assert told == [{"contact": ["mailto:it@corp.example"]}] * count
+    assert len(site.server.accounts) == 1
+
+
+def test_an_order_that_is_refused_at_its_end_has_the_words(site: Site) -> None:
+    """The server may refuse after every host was shown to be ours."""
+    site.server.refuse_at_end = "the CSR is not to our taste"
+    order = site.order()
+    site.filling.work()
+    assert "not to our taste" in site.record(order).problem
+
+
 def test_a_failed_challenge_has_the_servers_words(site: Site) -> None:
     """What the server saw at the host helps the operator most."""
     site.server.look_up = lambda _: None
@@ -363,15 +410,6 @@ def test_a_certificate_that_was_replaced_before_it_was_fetched(site: Site) -> No
         order_status(site.world.services, first)
 
 
-def test_a_certificate_that_ended_is_not_asked_about(site: Site) -> None:
-    """Its application is gone, or it would have been renewed."""
-    order = site.order()
-    site.filling.work()
-    site.world.clock.turn(days=100)
-    site.ask()
-    assert site.record(order).ask_again_at is None
-
-
 def test_another_process_works_on_the_host(site: Site) -> None:
     """A lease keeps a second process away; it ends by itself if the first one dies."""
     order = site.order()
@@ -393,64 +431,3 @@ def test_a_server_that_redirects_is_not_followed(site: Site) -> None:
     order = site.order()
     site.filling.work()
     assert site.record(order).problem_code == "acme-answer-malformed"
-
-
-def test_the_servers_window_makes_a_certificate_due(site: Site) -> None:
-    """RFC 9773: a window in the past means now; without one two thirds of the life count."""
-    order = site.order()
-    site.filling.work()
-    now = site.world.clock.now()
-    usual = site.record(order).renew_at
-    assert usual is not None
-    assert timedelta(days=56) < usual - now < timedelta(days=64)
-    site.server.window = (now - DAY, now - DAY / 2)
-    site.make()
-    site.ask()
-    early = site.record(order).renew_at
-    assert early is not None
-    assert early < now
-    assert len(site.server.asked_about) == 1
-    site.ask()
-    assert len(site.server.asked_about) == 1  # not before Retry-After
-    site.world.clock.turn(hours=6)
-    site.ask()
-    assert len(site.server.asked_about) == 2
-
-
-def test_a_window_after_the_end_is_not_believed(site: Site) -> None:
-    """A server cannot keep us from renewing in time."""
-    order = site.order()
-    site.filling.work()
-    now = site.world.clock.now()
-    site.server.window = (now + 365 * DAY, now + 366 * DAY)
-    site.make()
-    site.ask()
-    record = site.record(order)
-    assert record.renew_at is not None
-    assert record.ends_at is not None
-    assert record.ends_at - record.renew_at > timedelta(days=8)
-
-
-def test_a_server_without_windows_changes_nothing(site: Site) -> None:
-    """Neither does one that cannot be reached."""
-    order = site.order()
-    site.filling.work()
-    before = site.record(order).renew_at
-    site.ask()
-    site.world.clock.turn(hours=7)
-    site.transport.down = True
-    site.ask()
-    assert site.record(order).renew_at == before
-
-
-def test_the_renewal_says_what_it_replaces(site: Site) -> None:
-    """RFC 9773 section 5: a server may then grant it outside of its limits."""
-    now = site.world.clock.now()
-    site.server.window = (now + 50 * DAY, now + 51 * DAY)
-    site.order()
-    site.filling.work()
-    site.order()
-    site.filling.work()
-    told = [payload.get("replaces") for path, payload in site.server.payloads if path == "/new-order"]
-    assert told[0] is None
-    assert told[1].count(".") == 1
