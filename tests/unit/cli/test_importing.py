@@ -146,6 +146,8 @@ def test_the_inventory_is_filtered_sorted_and_has_pages(site: Site) -> None:
         stores.facts.report(certificate, facts, now)
     (alice, bob) = site.do("person", "list")
     assert (alice["where"], alice["agent_version"], bob["last_seen"]) == ("portal", "1.2", None)
+    assert "agent version" in site.say("person", "list")
+    assert "agent version" not in site.say("person", "list", "--after", "alice")
     assert [one["name"] for one in site.do("person", "list", "--stale", "14d")] == ["bob"]
     assert [one["name"] for one in site.do("person", "list", "--not-reported")] == ["bob"]
     assert [one["name"] for one in site.do("person", "list", "--sort", "last-seen")] == ["bob", "alice"]

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 ORDERS = ("name", "last-seen", "certificate-end")
 """As `directory.principal_inventory.InventoryOrder`, without loading it for the help."""
 
+_FACTS = ("where", "certificate_until", "agent_version")
+"""Columns of a list for people that are left out if no row has a value."""
+
 KEEP_RULES = click.option(
     "--keep-rules",
     is_flag=True,
@@ -232,7 +235,9 @@ def list_command(word: str) -> click.Command:
         show_default=True,
         help="By name, by the longest unseen, or by the earliest end of the certificate.",
     )
-    @click.option("--after", default="", help="List only names after this one.")
+    @click.option(
+        "--after", default="", shell_complete=complete_principal(kind), help="List only names after this one."
+    )
     @click.option("--limit", type=click.IntRange(1, 1_000_000), help="List at most this many.")
     @CSV
     @click.pass_obj
@@ -263,10 +268,11 @@ def list_command(word: str) -> click.Command:
             state.output.csv([_for_import(inventory_row(one)) for one in entries], INVENTORY_CSV)
         else:
             rows = [inventory_row(one) for one in entries]
-            shown = ["name", "state", "groups", "last_seen", "where", "certificate_until", "agent_version"]
+            facts = [one for one in _FACTS if any(row[one] for row in rows)]  # a terminal has few columns
             filtered = stale is not None or not_reported or bool(after)
             empty = f"no such {word}s" if filtered else f"no {word}s; add one: doorward {word} add NAME"
-            state.output.table(rows, [*shown, "display_name"], empty=empty)
+            columns = ["name", "state", "groups", "last_seen", *facts, "display_name"]
+            state.output.table(rows, columns, empty=empty)
         if more:
             again = f": continue with --after {entries[-1].principal.name}" if order == ORDERS[0] else ""
             # Not in the document: scripts rely on a list.
