@@ -11,14 +11,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.clients import est
+from tests.clients import acme, est
 from tests.clients.attempts import exit_code
 from tests.support.doorway import log_apart
 
 
 def main(words: Sequence[str]) -> int:
     """Run the attempts of the named clients, or all."""
-    chosen = [one for one in est.ATTEMPTS if not words or any(w in one.client.lower() for w in words)]
+    every = (*est.ATTEMPTS, *acme.ATTEMPTS)
+    chosen = [one for one in every if not words or any(w in one.client.lower() for w in words)]
     with log_apart(), est.est_door() as door:
         results = []
         for attempt in chosen:
