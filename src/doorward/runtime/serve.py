@@ -89,13 +89,13 @@ class Serve:
         ]
         if settings.acme_http_listen:
             host, port = split_listen(settings.acme_http_listen)
-            self._behind_the_door.append(
-                WebServer(
-                    build_challenge_app(self._services, self._pool),
-                    TcpAddress(host=host, port=port),
-                    name="acme",
-                )
+            challenges = build_challenge_app(
+                self._services,
+                self._pool,
+                public_port=settings.public_port,
+                portal_host=installation.portal_host(),
             )
+            self._behind_the_door.append(WebServer(challenges, TcpAddress(host=host, port=port), name="acme"))
         self._acme = AcmeJob(self._services, settings, installation.portal_host(), self._stop)
         self._notices = build_notice_sender(installation)
         self._listener = DatagramListener(layout.run, "serve")

@@ -331,7 +331,7 @@ class Settings(AcmeSettings, CertificateSettings, NoticeSettings):
     )
     acme_http_listen: Annotated[str, _checked(parse_listen)] = Field(
         default="",
-        description="Where ACME authorities that use http-01 may ask, for instance 0.0.0.0:80; they ask port 80. It answers nothing else. Empty is off.",
+        description="Where ACME authorities that use http-01 may ask, for instance 0.0.0.0:80; they ask port 80. It leads browsers to the door by https, and answers nothing else. Empty is off.",
     )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="Detail of the log."

@@ -45,9 +45,12 @@ def build_status_app(services: Services, pool: UseCasePool, *, downloads: int = 
     return build_surface(StatusSurface(services, pool, downloads=downloads).routes())
 
 
-def build_challenge_app(services: Services, pool: UseCasePool) -> Starlette:
-    """Return the application of the listener for http-01."""
-    return build_surface(ChallengeSurface(services, pool).routes())
+def build_challenge_app(
+    services: Services, pool: UseCasePool, *, public_port: int, portal_host: str
+) -> Starlette:
+    """Return the application of the listener for http-01, which leads browsers to the door's port and hosts."""
+    surface = ChallengeSurface(services, pool, public_port=public_port, portal_host=portal_host)
+    return build_surface(surface.routes())
 
 
 def build_enrolment_app(

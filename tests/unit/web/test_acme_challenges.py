@@ -1,4 +1,4 @@
-"""The listener of http-01: tokens of open orders, and nothing else."""
+"""The listener of http-01: tokens of open orders, the way to the door, and nothing else."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def world() -> World:
 @pytest.fixture
 def client(world: World, pool: UseCasePool) -> TestClient:
     """A client of the listener."""
-    return TestClient(build_challenge_app(world.services, pool), follow_redirects=False)
+    return TestClient(
+        build_challenge_app(world.services, pool, public_port=8443, portal_host="portal.example"),
+        follow_redirects=False,
+    )
 
 
 def test_an_open_token_is_answered(client: TestClient, world: World) -> None:
@@ -69,6 +72,30 @@ def test_an_open_token_is_answered(client: TestClient, world: World) -> None:
 def test_nothing_else_is_there(client: TestClient, path: str) -> None:
     """Neither an application nor the token of another kind of challenge."""
     assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "target"),
+    [
+        ("payments.corp.example", "/accounts/7?a=b%20c"),
+        ("PAYMENTS.corp.example:80", "//elsewhere.example/"),
+        ("portal.example", "/"),
+        ("enroll.corp.example", "/"),
+    ],
+)
+def test_a_browser_is_led_to_the_door(client: TestClient, host: str, target: str) -> None:
+    """To the same host and path, by https at the door's port; a path cannot lead elsewhere."""
+    answer = client.get(f"http://testserver{target}", headers={"host": host})
+    assert answer.status_code == 308
+    assert answer.headers["location"] == f"https://{host.partition(':')[0].lower()}:8443{target}"
+
+
+@pytest.mark.parametrize(
+    "host", ["elsewhere.example", "corp.example", "", "payments.corp.example@evil.example"]
+)
+def test_no_link_leads_through_here_to_elsewhere(client: TestClient, host: str) -> None:
+    """A host that the door does not have gets 404."""
+    assert client.get("/", headers={"host": host}).status_code == 404
 
 
 def test_only_reading_is_possible(client: TestClient) -> None:
