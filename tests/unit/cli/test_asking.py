@@ -132,3 +132,11 @@ def test_a_host_below_a_portal_of_another_name_is_refused(
     words = ("app", "add", "wiki", "--host", "wiki.login.corp.example", "--upstream", "http://127.0.0.1:1")
     refused = site.do(*words, code=2)
     assert [one["code"] for one in refused["faults"]] == ["host-reserved"]
+
+
+def test_the_host_of_the_est_server_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a setting, too: an application there would get the tokens and certificates of devices."""
+    monkeypatch.setenv("DOORWARD_EST_HOST", "devices.corp.example")
+    words = ("app", "add", "wiki", "--host", "devices.corp.example", "--upstream", "http://127.0.0.1:1")
+    refused = site.do(*words, code=2)
+    assert [one["code"] for one in refused["faults"]] == ["host-reserved"]

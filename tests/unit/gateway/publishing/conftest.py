@@ -58,6 +58,7 @@ class Site:
     publishing: PolicyPublisher = None  # type: ignore[assignment]
     followed: int | None = None
     ordered_portal: str = ""  # the portal's host, if our own authority certifies it
+    est_host: str = ""
     unfit: Callable[[str], str] = lambda _: ""  # why a resource or a chain, as text, cannot be packed
 
     def lets_in(self, name: str) -> bool:
@@ -70,7 +71,7 @@ class Site:
         return policies.apply_document(self.world.services, text, file="test.yaml", actor=OPERATOR).seq
 
     def wanted(self) -> dict[str, tuple[str, ...]]:
-        return wanted_hosts(self.world.snapshot(), self.ordered_portal)
+        return wanted_hosts(self.world.snapshot(), self.ordered_portal, self.est_host)
 
     def stock(self, *leaving_out: str) -> None:
         """Have every certificate that the policy needs, except for some applications."""
@@ -156,7 +157,7 @@ class Site:
     def doors(self) -> set[str]:
         """The applications that Envoy has a door for."""
         assert self.envoy is not None
-        return self.envoy.names(ROUTES) - {"doorward_enrol"}
+        return self.envoy.names(ROUTES) - {"doorward_enrol", "doorward_est"}
 
     def table(self, application_id: str = "") -> str:
         """An application's table in force, as text; without an id, that of payments."""
@@ -183,6 +184,7 @@ def make_site(world: World, folder: Path, *, journal: Path | None = None, **sett
     connections, cutter, gate = ConnectionRegistry(kept, sequence=world.head()), FakeCutter(), PolicyGate()
     certificates = ServerCertificates(world.services, gateway.id, folder / "keys")
     site = Site(world, folder, connections, cutter, gate, certificates)
+    site.est_host = settings.get("est_host", "")
     site.ordered_portal = "" if settings.get("portal_files") else settings.get("portal_host", "")
     site.publishing = PolicyPublisher(
         world.services,
