@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,12 @@ from tests.support.world import OPERATOR, World, found_world
 PROFILES = ("person", "device", "service", "server")
 AUTHORITIES = ("root", "issuing", "ocsp-responder")
 KEYS = (KeyKind.P384, KeyKind.ED25519, KeyKind.RSA2048, KeyKind.RSA3072)
-CHAINS = ("root-issuing", "issuing-ocsp-responder", *(f"issuing-{one}" for one in PROFILES))
+CHAINS = (
+    "root-issuing",
+    "issuing-ocsp-responder",
+    "issuing-short-lived",
+    *(f"issuing-{one}" for one in PROFILES),
+)
 PARTITIONS = partition_names(4)
 LISTS = (
     "list-root-first",
@@ -45,7 +52,7 @@ ANSWERS = tuple(
     for word in ("sha1", "sha256")
     for nonce in ("", "-nonce")
 )
-NAMES = (*PROFILES, *AUTHORITIES, *(one.value for one in KEYS), *CHAINS, *LISTS, *ANSWERS)
+NAMES = (*PROFILES, "short-lived", *AUTHORITIES, *(one.value for one in KEYS), *CHAINS, *LISTS, *ANSWERS)
 HASHES = {"sha1": hashes.SHA1(), "sha256": hashes.SHA256()}
 
 
@@ -90,7 +97,10 @@ def make_certificates(world: World, works: Works) -> None:
         request = build_csr(cached_key(kind, 1), "carol")
         issued = issuing.issue(world.services, request, world.claim("carol"))
         works.add(kind.value, CERTIFICATE, issued.record.der)
-    for subject in PROFILES:
+    short = replace(world.services, lifetimes={"device": timedelta(hours=1)})
+    issued = issuing.issue(short, world.csr(), world.claim("sensor-1"))
+    works.add("short-lived", CERTIFICATE, issued.record.der)
+    for subject in (*PROFILES, "short-lived"):
         works.add_chain("issuing", subject)
     works.add_chain("issuing", "ocsp-responder")
     works.add_chain("root", "issuing")
