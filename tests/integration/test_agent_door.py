@@ -8,8 +8,9 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,14 @@ from doorward.agent.keeper import Keeper
 from doorward.agent.link import Server
 from doorward.agent.options import IdentityOptions, Machine
 from doorward.authority.revocation import revoke
+from doorward.authority.rollover import moving, preparing
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind
+from doorward.core.errors import RequestRefused
 from doorward.directory.principal_inventory import list_inventory
 from doorward.runtime.world import SoftwareKeys, SystemRandom
+from doorward.stores.authority_protocols import RolloverRecord
+from doorward.stores.change_result import ChangeResult
 from tests.support.doorway import ACTOR, Doorway, Identity, eventually, open_doorway
 from tests.support.ports import FakeClock
 from tests.support.renewal_server import pair_of
@@ -176,3 +181,47 @@ def test_a_wrong_server_is_not_trusted(door: Doorway) -> None:
     condition = read_condition(folder, clock.now())
     assert condition.state.failures == 1
     assert pair_of(folder) == before
+
+
+def test_an_agent_moves_to_the_next_authority_by_itself(door: Doorway) -> None:
+    """While an authority is replaced, the next report is answered with "now"; the new pair opens the application."""
+    folder = enrolled(door, "boiler")
+    clock = FakeClock(datetime.now(UTC))
+    keeper = Keeper(IdentityOptions(directory=folder), machine(clock))
+    keeper.step(clock.now())
+    before, issuer = pair_of(folder), issuer_of(folder)
+    for step in (preparing.prepare, moving.activate, partial(moving.drain, window=timedelta(0))):
+        make_step(door, step)
+    clock.turn(hours=1)
+    keeper.step(clock.now())
+    assert pair_of(folder) == before  # the report is not due yet
+    clock.turn(hours=6)
+    keeper.step(clock.now())
+    assert pair_of(folder) != before
+    assert issuer_of(folder) != issuer
+    assert door.get(identity(folder), "/x").status == 200
+    clock.turn(hours=7)
+    after = pair_of(folder)
+    keeper.step(clock.now())
+    assert pair_of(folder) == after
+
+
+def issuer_of(folder: Path) -> str:
+    """Return the name of the authority that issued the certificate in use."""
+    return x509.load_pem_x509_certificate((folder / "certificate.pem").read_bytes()).issuer.rfc4514_string()
+
+
+def make_step(door: Doorway, step: Callable[..., ChangeResult[RolloverRecord]]) -> None:
+    """Make a step of a rollover as soon as every gateway has followed."""
+    made: list[int] = []
+
+    def tried() -> bool:
+        try:
+            made.append(step(door.services, actor=ACTOR).seq)
+        except RequestRefused as refusal:
+            if refusal.code != "rollover-unconfirmed":
+                raise
+        return bool(made)
+
+    assert eventually(tried, 60)
+    door.settle(made[0])

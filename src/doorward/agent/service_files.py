@@ -69,6 +69,7 @@ def build_service_file(
     *,
     home: Path,
     system: bool,
+    programs: Sequence[Path] = (),
 ) -> ServiceFile:
     """Return the file for a command.
 
@@ -78,10 +79,11 @@ def build_service_file(
         identities: what the agent writes to; the systemd unit may write nowhere else.
         home: of the user.
         system: for the whole machine, not for one user.
+        programs: where the program and its interpreter are; if one of them is in a home, the unit may read homes.
     """
     match kind:
         case ServiceKind.SYSTEMD:
-            return _build_systemd(command, identities, home, system=system)
+            return _build_systemd(command, identities, home, system=system, programs=programs)
         case ServiceKind.LAUNCHD:
             return _build_launchd(command, home, system=system)
         case ServiceKind.WINDOWS:
@@ -111,7 +113,12 @@ def place_service_file(file: ServiceFile, *, force: bool) -> None:
 
 
 def _build_systemd(
-    command: Sequence[str], identities: Sequence[IdentityOptions], home: Path, *, system: bool
+    command: Sequence[str],
+    identities: Sequence[IdentityOptions],
+    home: Path,
+    *,
+    system: bool,
+    programs: Sequence[Path],
 ) -> ServiceFile:
     lines = [
         "[Unit]",
@@ -129,7 +136,7 @@ def _build_systemd(
         "RestrictRealtime=yes",
         "RestrictSUIDSGID=yes",
         "SystemCallArchitectures=native",
-        *(_harden(identities) if system else []),
+        *(_harden(identities, [*command, *map(str, programs)]) if system else []),
         "",
         "[Install]",
         f"WantedBy={'multi-user' if system else 'default'}.target",
@@ -145,10 +152,10 @@ def _build_systemd(
     )
 
 
-def _harden(identities: Sequence[IdentityOptions]) -> list[str]:
+def _harden(identities: Sequence[IdentityOptions], needed: Sequence[str]) -> list[str]:
     """Return what takes rights from the agent of the whole machine; it runs as root to keep owners of files."""
     written = sorted({str(path) for one in identities for path in (one.directory, *one.nss)})
-    at_home = any(path == home or path.startswith(f"{home}/") for path in written for home in _HOMES)
+    at_home = any(Path(path).is_relative_to(home) for path in (*written, *needed) for home in _HOMES)
     return [
         "ProtectSystem=strict",
         f"ReadWritePaths={' '.join(map(_quote, written))}",

@@ -272,3 +272,44 @@ def test_a_folder_without_an_identity_or_a_server_says_what_is_missing(
     assert code_of(renew, server, folder) == "server-unnamed"
     (folder / "server").write_text("ftp://x")
     assert code_of(renew, server, folder) == "server-address-malformed"
+
+
+def test_without_the_old_owner_nothing_is_changed(
+    server: RenewalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a file cannot get the group that it had, the old pair stays: other rights could show the key to others."""
+    folder = server.enrolled(tmp_path / "id")
+    renew(server, folder)
+    before = pair_of(folder)
+    status = (folder / "key.pem").stat()
+    real = os.stat
+
+    def foreign(path: object, *arguments: object, **keywords: object) -> os.stat_result:
+        found = real(path, *arguments, **keywords)  # type: ignore[arg-type]
+        values = list(found)
+        if str(path).endswith("id/key.pem"):
+            values[5] = status.st_gid + 1
+        return os.stat_result(values)
+
+    def denied(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "stat", foreign)
+    monkeypatch.setattr(os, "chown", denied)
+    assert code_of(renew, server, folder) == "owner-not-kept"
+    assert pair_of(folder) == before
+
+
+def test_without_links_nothing_is_changed(
+    server: RenewalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system without symbolic links is told, before the server is asked."""
+    folder = server.enrolled(tmp_path / "id")
+    before = pair_of(folder)
+
+    def unsupported(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "symlink", unsupported)
+    assert code_of(renew, server, folder) == "links-unsupported"
+    assert (pair_of(folder), server.asked) == (before, [])

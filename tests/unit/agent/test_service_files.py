@@ -60,6 +60,8 @@ def test_no_word_of_the_command_means_something_to_systemd(tmp_path: Path) -> No
     assert '"/srv/a \\"b\\" $$HOME %%h \\\\"' in text
     assert 'ReadWritePaths="/srv/a b" "/srv/nss"' in text
     assert "ProtectHome=yes" in text
+    kept = text_of(ServiceKind.SYSTEMD, tmp_path, programs=[Path("/root/venv")])
+    assert b"ProtectHome=no" in kept  # the program could not be read otherwise
     at_home = [IdentityOptions(directory=Path("/home/alice/id"))]
     assert b"ProtectHome=no" in text_of(ServiceKind.SYSTEMD, tmp_path, identities=at_home)
 

@@ -213,6 +213,7 @@ def install(state: State, /, *, kind: str | None, write: bool, force: bool, **gi
         [*_program(), "agent", "run", *_words(given)],
         identities,
         home=Path.home(),
+        programs=[Path(sys.prefix), Path(sys.base_prefix)],
         system=not hasattr(os, "geteuid") or os.geteuid() == 0,
     )
     if write:
