@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -42,14 +43,14 @@ def installation() -> Iterator[Installation]:
         yield made
 
 
-def start(installation: Installation, *words: str) -> subprocess.Popen[str]:
+def start(installation: Installation, *words: str, as_json: bool = True) -> subprocess.Popen[str]:
     """Start a command on the installation in a process of its own."""
     environ = {
         **os.environ,
         "DOORWARD_DATA": str(installation.layout.data),
         "DOORWARD_PASSPHRASE_FILE": str(installation.layout.data.parent / "passphrase"),
     }
-    command = [sys.executable, "-m", "doorward.cli", *words, "--json"]
+    command = [sys.executable, "-m", "doorward.cli", *words, *(["--json"] if as_json else [])]
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -174,6 +175,20 @@ def test_killed_at_random_moments(installation: Installation) -> None:
     done = finish(start(installation, *words))
     print(f"  {kills} kills, with {', '.join(map(str, counts))} devices; the last run added {done['added']}")
     assert done["added"] + done["unchanged"] == DEVICES
+    check_accounts(installation, DEVICES)
+
+
+def test_interrupted_by_a_person(installation: Installation) -> None:
+    """Ctrl-C ends it between two transactions, and it says how to go on."""
+    file = write_csv(installation, DEVICES)
+    words = ("device", "add", "--from", file, "--create-groups")
+    running = start(installation, *words, as_json=False)
+    _await_progress(installation, running)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "run the same command again" in err
+    assert finish(start(installation, *words))["unchanged"] > 0
     check_accounts(installation, DEVICES)
 
 

@@ -316,6 +316,7 @@ class Gateway:
         if self._threads:
             try:
                 self._ender.record()
+                self.last_seen.note()
                 # No file may stay: the next start is another gateway, which would record its lines a second time.
                 self.ingest.rotate()
                 self.ingest.finish(writers=False, final=True)

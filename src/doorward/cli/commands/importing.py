@@ -87,6 +87,14 @@ def import_options(word: str) -> Callable[[C], C]:
 
 def import_principals(state: State, kind: PrincipalKind, options: ImportOptions) -> None:
     """Add the principals that a file names; nothing is changed if the file has a fault."""
+    try:
+        _import(state, kind, options)
+    except KeyboardInterrupt:
+        state.output.note("run the same command again: it goes on where it was, and makes nothing twice")
+        raise
+
+
+def _import(state: State, kind: PrincipalKind, options: ImportOptions) -> None:
     shown = "standard input" if options.file == Path("-") else str(options.file)
     read = parts.reading_files.read_import_file(_read(options.file), kind, groups=options.groups)
     installation = state.installation()
