@@ -16,6 +16,9 @@ from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.core.ports import KeyKind
+from doorward.directory.fleets.admission import EnrolmentPending, enrol
+from doorward.directory.fleets.approving import approve
+from doorward.directory.fleets.manufacturers import import_manufacturer
 from doorward.directory.inviting import invite
 from doorward.directory.principals import add_principal, find_principal
 from doorward.enrolment.invitation import redeem
@@ -24,6 +27,7 @@ from doorward.runtime.world import SystemRandom
 from doorward.stores.protocols import UnitOfWork
 from doorward.stores.records import CertificateFilter
 from doorward.stores.services import Services
+from tests.support.factory import new_factory
 from tests.support.ports import FakeClock, MemoryKeyStore, PlainKeys
 from tests.support.world import DOCUMENT, OPERATOR, STATUS_URL, TRUST_DOMAIN, operator_claim
 
@@ -93,6 +97,33 @@ def test_one_order_becomes_one_certificate(services: Services) -> None:
         valid = stores.certificates.list(CertificateFilter(state=CertificateState.VALID))
     assert [one.record for one in issued] == valid
     assert order_status(services, order.id).order.certificate_id == valid[0].id
+
+
+@pytest.mark.parametrize("keys", ["one key", "many keys"])
+def test_one_approval_becomes_one_certificate(services: Services, keys: str) -> None:
+    """If a device and its clones ask at once after the approval, one certificate becomes valid."""
+    factory = new_factory()
+    import_manufacturer(services, "acme", anchors=[factory.root.der], actor=OPERATOR)
+    device = factory.device()
+    with pytest.raises(EnrolmentPending) as waits:
+        enrol(services, factory.chain(device), csr(), source="192.0.2.7")
+    approve(services, waits.value.enrolment_id, name="sensor-1", actor=OPERATOR)
+    same = csr()
+    requests = iter([same if keys == "one key" else csr() for _ in range(AT_ONCE)])
+
+    def attempt() -> Issued:
+        try:
+            return enrol(services, factory.chain(device), next(requests), source="192.0.2.7")
+        except EnrolmentPending as soon:
+            raise RequestRefused("waits", str(soon)) from soon
+
+    issued, refused = race(attempt)
+    assert set(refused) <= {"waits", "enrolment-used", "device-refused"}
+    with services.work.read() as stores:
+        (row,) = stores.certificates.list(CertificateFilter())
+    assert {one.record.id for one in issued} == {row.id}
+    assert row.state is CertificateState.VALID
+    assert len(issued) == 1 or keys == "one key"
 
 
 def test_one_certificate_has_one_successor(services: Services) -> None:

@@ -52,6 +52,9 @@ from doorward.verification.validity import has_ended
 SOONEST_RETRY, LATEST_RETRY = timedelta(seconds=30), timedelta(minutes=15)
 """A device that waits for long asks less often, and never waits longer than this after the approval."""
 
+IN_FLIGHT = timedelta(minutes=1)
+"""A certificate that was intended for longer is taken for lost in a crash; signing takes milliseconds."""
+
 COUNT_EVERY = timedelta(minutes=1)
 MOST_CHANGES = 12
 WHEN_FULL = timedelta(minutes=15)
@@ -113,10 +116,12 @@ class FactoryClaim:
             wanted_key=record.spki_sha256,
             seen_at=services.clock.now(),
         )
-        if stores.certificates.has_key(record.spki_sha256):
-            raise _refuse_used_key()
         if not stores.device_enrolments.advance(self.enrolment, enrolled):
             raise _refuse_used()
+        if stores.certificates.has_key(
+            record.spki_sha256
+        ):  # after the claim: a repeated request is told to ask again
+            raise _refuse_used_key()
         stores.outbox.add(new_enrolment_event(services, EventType.DEVICE_ENROLLED, enrolled, name=self.name))
 
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
@@ -200,6 +205,8 @@ def _decide_enrolled(
     """The device had a certificate: was the answer lost, was there a crash, or is this another device?"""
     issued = stores.certificates.get(found.certificate_id)
     if issued is None or issued.state is CertificateState.INTENDED:
+        if issued is not None and now - issued.created_at < IN_FLIGHT:
+            return EnrolmentPending(found.id, SOONEST_RETRY)  # another request of the device is on its way
         return _claim(stores, found)  # it never became valid: see `states`
     if wanted_key == found.issued_key and issued.state is CertificateState.VALID:
         return None if has_ended(issued.not_after, now) else AlreadyEnrolled(issued.id)

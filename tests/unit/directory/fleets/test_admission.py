@@ -117,6 +117,8 @@ def test_a_crash_between_intent_and_signature_locks_no_device_out(world, factory
     with pytest.raises(ProcessDiedError):
         enrol(world, factory, device)
     del world.work.change
+    pending(world, factory, device)  # it could still be on its way
+    world.clock.turn(minutes=2)
     issued = enrol(world, factory, device)
     assert [one.id for one in certificates_of(world, "sensor-7")] == [issued.record.id]
 
@@ -138,10 +140,15 @@ def _enrol_now(world, factory, device):
 
 
 def test_the_later_of_two_intents_becomes_valid(world, factory):
-    """If a second request was redeemed while the first was being signed, the first certificate never becomes valid."""
+    """If signing took so long that the device got another certificate meanwhile, the first one never becomes valid."""
     device = factory.device()
     approve(world, pending(world, factory, device))
-    before_change(world, 2, lambda: _enrol_now(world, factory, device))
+
+    def later():
+        world.clock.turn(minutes=2)
+        _enrol_now(world, factory, device)
+
+    before_change(world, 2, later)
     with refused(RequestRefused, "enrolment-used"):
         enrol(world, factory, device)
     assert len(certificates_of(world, "sensor-7")) == 1
