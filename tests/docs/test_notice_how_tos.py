@@ -8,15 +8,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner
 
 from doorward.cli.__main__ import main
 from doorward.notices.webhook import build_signature, parse_webhook_secret
-from doorward.runtime.condition import examine
+from doorward.runtime.certificate_condition import examine_lifetimes
+from doorward.runtime.compose import Installation
 from doorward.runtime.settings import Settings, load_settings
 from tests.support.doorway import founded
-from tests.support.ports import NOON
 from tests.support.walkthrough import ROOT, read_blocks
 
 NOTICES = ROOT / "docs" / "how-to" / "be-told-before-certificates-end.md"
@@ -36,12 +35,11 @@ def settings_of(page: Path, folder: Path) -> Settings:
     return load_settings(environ={}, data=folder)
 
 
-@pytest.mark.parametrize("page", [NOTICES, SHORT])
-def test_the_commands_run(page: Path) -> None:
+def test_the_commands_run() -> None:
     """On a new installation, where `status` says that nothing runs yet."""
     with founded(quick=True, unlocked=False) as installation:
         environ = {"DOORWARD_DATA": str(installation.settings.data)}
-        for line in "".join(texts(page, "sh")).splitlines():
+        for line in dict.fromkeys("".join([*texts(NOTICES, "sh"), *texts(SHORT, "sh")]).splitlines()):
             result = CliRunner(env=environ).invoke(main, shlex.split(line)[1:])
             assert result.exit_code == (3 if line == "doorward status" else 0), (line, result.output)
 
@@ -52,13 +50,7 @@ def test_the_settings_load(tmp_path: Path) -> None:
     assert (told.smtp_host, told.operators_mail) == ("mail.corp.example", "it@corp.example")
     assert told.webhook_secret_file == Path("/etc/doorward/webhook-secret")
     short = settings_of(SHORT, tmp_path)
-    with founded(
-        quick=True,
-        unlocked=False,
-        device_lifetime=short.device_lifetime,
-        service_lifetime=short.service_lifetime,
-    ) as installation:
-        part = next(one for one in examine(installation, NOON) if one.name == "lifetimes")
+    part = examine_lifetimes(Installation(short))
     assert part.text in texts(SHORT, "text")[0]
 
 

@@ -130,8 +130,11 @@ def test_a_line_break_cannot_add_a_header(mail: RunningMailServer) -> None:
     assert mail.received == []
 
 
-def test_a_test_mail_by_the_settings(mail: RunningMailServer, tmp_path: Path) -> None:
-    """`notices test` uses the settings as serve does; what fails is said."""
+def test_serve_sends_what_is_due(mail: RunningMailServer, tmp_path: Path) -> None:
+    """A running serve, a real database: alice's certificate ends in ten days; status says why bob's mail failed.
+
+    `notices test` uses the same settings, and says what fails.
+    """
     password = tmp_path / "password"
     password.write_text(f"{PASSWORD}\n", encoding="utf-8")
     settings = {
@@ -142,30 +145,12 @@ def test_a_test_mail_by_the_settings(mail: RunningMailServer, tmp_path: Path) ->
         "smtp_ca_file": mail.authorities,
         "mail_from": "doorward@corp.example",
     }
-    with founded(quick=True, unlocked=False, **settings) as installation:
-        id_ = send_test(installation, "operator@corp.example")
-        (received,) = mail.received
-        assert received.recipients == ["operator@corp.example"]
-        assert received.message["Message-ID"] == f"<{id_}@corp.example>"
-        assert build_notice_sender(installation) is not None
-        password.write_text("wrong", encoding="utf-8")
-        with refused(Unavailable, "notice-not-sent"):
-            send_test(installation, "operator@corp.example")
-
-
-def test_serve_sends_what_is_due(mail: RunningMailServer, tmp_path: Path) -> None:
-    """A running serve, a real database: alice's certificate ends in ten days; status says why bob's mail failed."""
-    password = tmp_path / "password"
-    password.write_text(PASSWORD, encoding="utf-8")
-    settings = {
-        "smtp_host": "localhost",
-        "smtp_port": mail.port,
-        "smtp_user": USER,
-        "smtp_password_file": password,
-        "smtp_ca_file": mail.authorities,
-        "mail_from": "doorward@corp.example",
-    }
     with founded(quick=True, **settings) as installation:
+        id_ = send_test(installation, "operator@corp.example")
+        (test,) = mail.received
+        assert test.recipients == ["operator@corp.example"]
+        assert test.message["Message-ID"] == f"<{id_}@corp.example>"
+        mail.received.clear()
         alice = end_in_ten_days(installation, "alice", 1)
         with serving(installation):
             assert eventually(lambda: len(mail.received) == 1, 30)
@@ -174,9 +159,14 @@ def test_serve_sends_what_is_due(mail: RunningMailServer, tmp_path: Path) -> Non
             assert f"{alice.serial:x}" in received.message.get_content()
         mail.refuse = "451 the box is full"
         end_in_ten_days(installation, "bob", 2)
-        with serving(installation):
-            assert eventually(lambda: any("451 the box is full" in one for one in troubles(installation)), 30)
+        sender = build_notice_sender(installation)
+        assert sender is not None
+        sender.work()
+        assert any("451 the box is full" in one for one in troubles(installation))
         assert len(mail.received) == 1
+        password.write_text("wrong", encoding="utf-8")
+        with refused(Unavailable, "notice-not-sent"):
+            send_test(installation, "operator@corp.example")
 
 
 def end_in_ten_days(installation: Installation, name: str, number: int) -> CertificateRecord:
