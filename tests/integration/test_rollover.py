@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -14,11 +14,10 @@ from cryptography import x509
 from doorward.authority.rollover import leaving, moving, preparing
 from doorward.authority.rollover.progress import measure_progress
 from doorward.core.errors import RequestRefused
-from doorward.stores.authority_protocols import RolloverRecord, RolloverState
-from doorward.stores.change_result import ChangeResult
+from doorward.stores.authority_protocols import RolloverState
 from tests.support.doorway import ACTOR, Doorway, open_doorway
 from tests.support.refusals import refused
-from tests.support.rollover import reconnecting, renew
+from tests.support.rollover import done, reconnecting, renew
 
 LONG_SECONDS = 60.0
 """Each step takes well under a second."""
@@ -30,21 +29,6 @@ def doorway() -> Iterator[Doorway]:
     with open_doorway() as made:
         made.apply()
         yield made
-
-
-def done(doorway: Doorway, step: Callable[[], ChangeResult[RolloverRecord]]) -> RolloverRecord:
-    """Make a step as soon as every gateway has followed, and wait until the gateway enforces it."""
-    limit = time.monotonic() + LONG_SECONDS
-    while True:
-        try:
-            made = step()
-        except RequestRefused as refusal:
-            if refusal.code != "rollover-unconfirmed" or time.monotonic() > limit:
-                raise
-            time.sleep(0.02)
-        else:
-            doorway.settle(made.seq)
-            return made.value
 
 
 def served_issuer(doorway: Doorway) -> str:

@@ -6,7 +6,8 @@ import contextlib
 import http.client
 import itertools
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -17,11 +18,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from doorward.authority.issuing import RenewalClaim, issue
+from doorward.core.errors import RequestRefused
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr
 from doorward.runtime.world import SoftwareKeys
+from doorward.stores.authority_protocols import RolloverRecord
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.records import CertificateRecord
 from tests.support.doorway import ACTOR, Doorway, Identity
+
+LONG_SECONDS = 60.0
+"""Each step takes well under a second."""
 
 _NUMBERS = itertools.count(1)
 
@@ -42,6 +49,21 @@ def renew(doorway: Doorway, name: str) -> CertificateRecord:
     file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     doorway.identities[name] = Identity(chain=chain, key=file)
     return issued.record
+
+
+def done(doorway: Doorway, step: Callable[[], ChangeResult[RolloverRecord]]) -> RolloverRecord:
+    """Make a step as soon as every gateway has followed, and wait until the gateway enforces it."""
+    limit = time.monotonic() + LONG_SECONDS
+    while True:
+        try:
+            made = step()
+        except RequestRefused as refusal:
+            if refusal.code != "rollover-unconfirmed" or time.monotonic() > limit:
+                raise
+            time.sleep(0.02)
+        else:
+            doorway.settle(made.seq)
+            return made.value
 
 
 @dataclass(slots=True)

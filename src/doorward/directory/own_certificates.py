@@ -12,7 +12,7 @@ Not here: what an administrator may do (authority.revocation), and a new certifi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -28,6 +28,7 @@ from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import new_event
 from doorward.stores.holder_notes import MAX_NAME_CHARACTERS, HolderNote
+from doorward.stores.prerequisites import replaced_issuer
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter, CertificateRecord
 from doorward.stores.services import Services
@@ -65,12 +66,14 @@ class OwnCertificate:
         name: the holder's name for the device; empty if there is none.
         lost_at: when the holder reported the device lost; None if not.
         status: at the time of the request.
+        is_asked_for: whether the authority that issued it is being replaced, and it has no successor yet.
     """
 
     record: CertificateRecord
     name: str
     lost_at: datetime | None
     status: OwnCertificateStatus
+    is_asked_for: bool = False
 
     @property
     def is_usable(self) -> bool:
@@ -108,8 +111,23 @@ def list_own_certificates(services: Services, principal_id: str) -> list[OwnCert
     with services.work.read() as stores:
         records = [one for one in own_records(stores, principal_id) if now - one.not_after < SHOWN_AFTER_END]
         notes = stores.holder_notes.of([one.id for one in records])
-    found = [_as_own(record, notes.get(record.id), now) for record in records]
+        asked = _find_asked_for(stores, records)
+    found = [
+        replace(_as_own(record, notes.get(record.id), now), is_asked_for=record.id in asked)
+        for record in records
+    ]
     return sorted(found, key=lambda one: (one.record.created_at, one.record.id), reverse=True)
+
+
+def _find_asked_for(stores: Stores, records: Sequence[CertificateRecord]) -> frozenset[str]:
+    """Return the certificates that a rollover of the authority issues again, and that have no valid successor."""
+    issuer, valid = replaced_issuer(stores), CertificateState.VALID
+    theirs = [one.id for one in records if one.authority_id == issuer and one.state is valid]
+    return frozenset(
+        one
+        for one in theirs
+        if all(next_.state is not valid for next_ in stores.certificates.successors(one))
+    )
 
 
 def find_own_certificate(services: Services, principal_id: str, certificate_id: str) -> OwnCertificate:

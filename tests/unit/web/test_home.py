@@ -9,9 +9,14 @@ from datetime import timedelta
 import pytest
 
 from doorward.access.policies import apply_document, export_revision
+from doorward.authority.rollover import moving, preparing
 from doorward.directory.account_activity import ACTIVITY_PERIOD
 from doorward.directory.factors.removing import reset_factors
-from doorward.directory.own_certificates import OwnCertificateStatus, list_own_certificates
+from doorward.directory.own_certificates import (
+    OwnCertificateStatus,
+    list_own_certificates,
+    renew_own_certificate,
+)
 from doorward.stores.factor_records import SessionRecord
 from doorward.web.look.rendering import Look
 from doorward.web.portal.clients import name_client
@@ -96,6 +101,23 @@ def test_a_certificate_that_ends_soon_needs_alice_today(portal: PortalBrowser, a
     assert "ends soon" in page
     assert "in 3 days" in page
     assert 'href="/certificates/renew"' in page
+
+
+def test_a_rollover_asks_for_a_renewal_until_there_is_a_successor(portal: PortalBrowser, alice: Held) -> None:
+    """While the certificates of the old authority are issued again, the page leads to the renewal."""
+    services, words = portal.world.services, "needs a successor"
+    preparing.prepare(services, actor=OPERATOR)
+    portal.world.clock.present += timedelta(minutes=1)  # the gateway counts as away
+    moving.activate(services, actor=OPERATOR, ignore_away=True)
+    assert words not in portal.ask("GET", "/", alice).text
+    moving.drain(services, actor=OPERATOR, ignore_away=True)
+    page = portal.ask("GET", "/", alice).text
+    assert words in page
+    assert 'href="/certificates/renew"' in page
+    renew_own_certificate(
+        services, alice.record.id, portal.world.csr("alice"), actor=alice.record.principal_id
+    )
+    assert words not in portal.ask("GET", "/", alice).text
 
 
 def test_a_new_certificate_of_another_device_is_news(portal: PortalBrowser, alice: Held) -> None:

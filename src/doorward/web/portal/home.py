@@ -284,6 +284,21 @@ def _today(
                 "act": translate(mark("Renew it now"), language),
             }
         )
+    elif present is not None and present.is_usable and present.is_asked_for:
+        found.append(
+            {
+                "kind": "soon",
+                "text": translate(
+                    mark(
+                        "Your certificate authority gets a new key: the certificate of this device needs a successor."
+                    ),
+                    language,
+                ),
+                "when": "",
+                "href": "/certificates/renew",
+                "act": translate(mark("Renew it now"), language),
+            }
+        )
     if not has_factors:
         found.append(
             {
