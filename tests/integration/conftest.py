@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from doorward.runtime.compose import Installation
+from tests.clients.est import est_door
 from tests.support import doorway
 from tests.support.compiled_door import CompiledDoor, standing_door
 from tests.support.door_site import CLEARED, TELLER
-from tests.support.doorway import founded
+from tests.support.doorway import Doorway, founded
 from tests.support.envoy_process import facts_of
 
 
@@ -41,3 +42,10 @@ def door(as_compiled: CompiledDoor) -> CompiledDoor:
     as_compiled.authorizer.answers = {}
     as_compiled.authorizer.facts = facts_of(TELLER, CLEARED)
     return as_compiled
+
+
+@pytest.fixture(scope="session")
+def est() -> Iterator[Doorway]:
+    """A door with an EST host; its files share one group of workers."""
+    with est_door() as opened:
+        yield opened

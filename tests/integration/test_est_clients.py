@@ -6,30 +6,22 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from tests.clients.attempts import Attempt, Outcome, exit_code
-from tests.clients.est import HOST, QUICK, est_door
+from tests.clients.est import HOST, QUICK
 from tests.support.doorway import Doorway
 
 pytestmark = [pytest.mark.xdist_group("est-clients"), pytest.mark.needs("openssl", "curl", "pki")]
 
 
-@pytest.fixture(scope="module")
-def door() -> Iterator[Doorway]:
-    """One door for all attempts."""
-    with est_door() as opened:
-        yield opened
-
-
 @pytest.mark.parametrize("attempt", QUICK, ids=lambda one: f"{one.client}: {one.tried}")
-def test_a_client_succeeds(door: Doorway, attempt: Attempt, tmp_path: Path) -> None:
+def test_a_client_succeeds(est: Doorway, attempt: Attempt, tmp_path: Path) -> None:
     """What it gets opens the door."""
-    attempt.act(door, tmp_path)
+    attempt.act(est, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -41,11 +33,11 @@ def test_a_client_succeeds(door: Doorway, attempt: Attempt, tmp_path: Path) -> N
     ],
 )
 def test_names_of_fields_are_spelled_as_in_the_rfcs(
-    door: Doorway, request_line: str, fields: list[str]
+    est: Doorway, request_line: str, fields: list[str]
 ) -> None:
     """libest, which is in the firmware of routers, compares them with case; the last answer is Envoy's own."""
-    plain = socket.create_connection((HOST, door.port), 10)
-    with door.context(None).wrap_socket(plain, server_hostname=HOST) as connection:
+    plain = socket.create_connection((HOST, est.port), 10)
+    with est.context(None).wrap_socket(plain, server_hostname=HOST) as connection:
         request = f"{request_line} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n"
         if request_line.startswith("POST"):
             request += "Content-Type: application/pkcs10\r\nContent-Length: 4\r\n\r\nMIIB"
@@ -68,7 +60,7 @@ def test_only_our_faults_fail_the_run(
 ) -> None:
     """A client that is absent, or is known to be wrong, is told and does not fail `make clients`."""
 
-    def fail(_door: Doorway, _folder: Path) -> None:
+    def fail(_est: Doorway, _folder: Path) -> None:
         raise AssertionError("two\nlines")
 
     attempt = Attempt(

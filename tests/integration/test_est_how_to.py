@@ -6,12 +6,11 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.clients.est import est_door, origin
+from tests.clients.est import origin
 from tests.support.commands import run_program
 from tests.support.doorway import Doorway, Identity
 from tests.support.walkthrough import ROOT, read_blocks
@@ -24,13 +23,6 @@ SECTIONS: dict[str, str] = dict(
 pytestmark = [pytest.mark.xdist_group("est-clients"), pytest.mark.needs("openssl", "curl", "pki")]
 
 
-@pytest.fixture(scope="module")
-def door() -> Iterator[Doorway]:
-    """The server of the page."""
-    with est_door() as opened:
-        yield opened
-
-
 def blocks(section: str) -> list[str]:
     """Return the commands of a section."""
     return re.findall(
@@ -38,7 +30,7 @@ def blocks(section: str) -> list[str]:
     )
 
 
-def prepare(door: Doorway, folder: Path, device: str) -> str:
+def prepare(est: Doorway, folder: Path, device: str) -> str:
     """Run the commands of the server for another device; return the password that `invite` shows."""
     token = ""
     for line in blocks("On the server")[0].splitlines():
@@ -46,23 +38,23 @@ def prepare(door: Doorway, folder: Path, device: str) -> str:
             line.replace("pump-1", device).replace("authority.pem", str(folder / "authority.pem"))
         )
         assert words[0] == "doorward"
-        done = door.command(*words[1:], "--json")
+        done = est.command(*words[1:], "--json")
         assert done.exit_code == 0, done.output
         if words[1] == "invite":
-            est = json.loads(done.output)["est"]
-            assert est["name"] == device
-            token = est["password"]
+            found = json.loads(done.output)["est"]
+            assert found["name"] == device
+            token = found["password"]
     return token
 
 
 @pytest.mark.parametrize(("section", "device"), [("curl and OpenSSL", "pump-1"), ("strongSwan", "pump-2")])
 def test_the_commands_give_a_certificate_and_renew_it(
-    door: Doorway, tmp_path: Path, section: str, device: str
+    est: Doorway, tmp_path: Path, section: str, device: str
 ) -> None:
     """Both blocks run in one shell; the door admits the last certificate, which is not the first one."""
-    token = prepare(door, tmp_path, device)
+    token = prepare(est, tmp_path, device)
     first, second = blocks(section)
-    replaced = {"https://est.corp.example:8443": origin(door), "pump-1": device, "the password": token}
+    replaced = {"https://est.corp.example:8443": origin(est), "pump-1": device, "the password": token}
     for old, new in replaced.items():
         assert old in first
         first = first.replace(old, new)
@@ -70,7 +62,7 @@ def test_the_commands_give_a_certificate_and_renew_it(
     done = run_program(["/bin/sh", "-c", script], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     identity = Identity(chain=tmp_path / "certificate.pem", key=tmp_path / "key.pem")
-    assert door.get(identity, "/").status == 200
+    assert est.get(identity, "/").status == 200
     assert identity.chain.read_bytes() != (tmp_path / "first.pem").read_bytes()
 
 
