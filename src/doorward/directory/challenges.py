@@ -30,13 +30,11 @@ class Challenges:
     """Makes challenges and recognises its own; safe between threads.
 
     Args:
-        random: the source of the random bytes.
-        purpose: a text that keeps the challenges of one purpose apart from those of another.
+        random: the source of the random bytes and of the MAC key, so no instance accepts another one's challenges.
     """
 
-    def __init__(self, random: RandomSource, purpose: str = "passkey-renewal") -> None:
+    def __init__(self, random: RandomSource) -> None:
         self._random = random
-        self._purpose = purpose.encode("ascii")
         self._key = random.token(32)
         self._used: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
@@ -71,4 +69,4 @@ class Challenges:
             return True
 
     def _mac(self, text: bytes) -> bytes:
-        return hmac.new(self._key, self._purpose + text, hashlib.sha256).digest()[:_MAC_BYTES]
+        return hmac.new(self._key, text, hashlib.sha256).digest()[:_MAC_BYTES]

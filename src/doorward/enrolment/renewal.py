@@ -93,7 +93,7 @@ class RenewalByProof:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._nonces = Challenges(services.random, "renewal-nonce")
+        self._nonces = Challenges(services.random)
 
     def make_nonce(self) -> tuple[str, datetime]:
         """Return a new nonce in base64url, and the time; nothing is stored."""
