@@ -197,7 +197,26 @@ def test_a_report_of_a_withdrawn_certificate_is_final(world, renewals):
             renewals.report(held.record, FACTS)
 
 
-def test_malformed_facts_are_refused(world, renewals):
-    """The report's content is checked before anything else."""
+@pytest.mark.parametrize(
+    "facts",
+    [
+        b"[]",
+        b'{"host_name": 7}',
+        b'{"host_name": "' + b"a" * 201 + b'"}',
+        b'{"system": "a\\u001b[2J"}',
+        b'{"store": "a\\nb"}',
+        b'{"x": "' + b"a" * 4096 + b'"}',
+        b'{"next_renewal": "tomorrow"}',
+        b'{"next_renewal": "2027-02-30T00:00:00Z"}',
+        b'{"next_renewal": "2027-01-31T12:00:00+01:00"}',
+    ],
+)
+def test_malformed_facts_are_refused(world, renewals, facts):
+    """No object, too long, not printable, no moment in UTC: nothing is kept."""
+    sensor = world.issue("sensor-1")
     with refused(MalformedInput, "facts-malformed"):
-        renewals.report(world.issue("sensor-1").record, b"[]")
+        renewals.report(sensor.record, facts)
+    with world.work.read() as stores:
+        assert stores.facts.of([sensor.record.id]) == {}
+    good = b'{"host_name": "' + b"a" * 200 + b'", "later": [1]}'
+    assert renewals.report(sensor.record, good).reason == ""

@@ -131,6 +131,7 @@ def test_each_refusal_has_its_status(client, world, sensor):
         {"nonce": ""},
         {"request": ["x"]},
         {"signature": "not base64 !"},
+        {"signature": "YWJj!!!!"},
         {"request": "\u00e9"},
     ],
 )
