@@ -27,7 +27,7 @@ from doorward.directory.principals import add_principal, list_principals, resume
 from doorward.runtime.compose import Installation
 from doorward.stores.records import ChangeKind
 from doorward.wire.csv_rows import parse_csv
-from tests.support.doorway import ACTOR, eventually, founded
+from tests.support.doorway import ACTOR, STAFF, eventually, founded, open_doorway
 
 DEVICES = 10_000
 LINKS = 1_000
@@ -226,3 +226,30 @@ def _read_links(file: Path) -> list[Invited]:
         )
         for row in parse_csv(file.read_bytes()).rows
     ]
+
+
+def test_a_withdrawal_at_the_door_during_an_import() -> None:
+    """The door refuses a suspended person as soon as ever, while thousands of changes pass through it."""
+    with open_doorway() as door:
+        door.apply(STAFF)
+        alice = door.person("alice", "staff")
+        installation = door.installation
+        running = start(
+            installation, "device", "add", "--from", write_csv(installation, 4000), "--create-groups"
+        )
+        _await_progress(installation, running)
+        waits = []
+        while running.poll() is None:
+            began = time.monotonic()
+            door.settle(suspend(door.services, "alice", actor=ACTOR).seq)
+            waits.append(time.monotonic() - began)
+            with pytest.raises(OSError):  # the handshake or the first request is refused
+                door.get(alice, "/x")
+            door.settle(resume(door.services, "alice", actor=ACTOR).seq)
+            assert door.get(alice, "/x").status == 200
+        finish(running)
+        print(
+            f"\n  {len(waits)} withdrawals confirmed during the import: median {median(waits) * 1000:.0f} ms, "
+            f"longest {max(waits) * 1000:.0f} ms"
+        )
+        assert waits
