@@ -13,7 +13,8 @@ import pytest
 from starlette.routing import Route
 
 from doorward.enforcement.open_routes import ENROLMENT_ROUTES, EST_ROUTES, OpenRoute
-from doorward.web.app import build_enrolment_app, build_est_app, build_status_app
+from doorward.web.acme_challenges import PATH as CHALLENGE_PATH
+from doorward.web.app import build_challenge_app, build_enrolment_app, build_est_app, build_status_app
 from doorward.web.pool import UseCasePool
 from tests.support.attacks import changed, without
 from tests.support.compiled_door import CompiledDoor, Kept
@@ -83,6 +84,11 @@ class TestLists:
     def test_status(self, living: Doorway) -> None:
         """Nine routes, each public by nature; none changes anything."""
         assert routes_of(build_status_app(living.services, UseCasePool())) == set(STATUS)
+
+    def test_challenges(self, living: Doorway) -> None:
+        """Two routes: the answer to a challenge of an ACME authority, and the way to the door; neither changes anything."""
+        app = build_challenge_app(living.services, UseCasePool(), public_port=443, portal_host="")
+        assert routes_of(app) == {("GET", CHALLENGE_PATH), ("GET", "/{path:path}")}
 
     def test_the_door_passes_on_the_same(self) -> None:
         """The gateway lets through exactly the routes of the surface."""

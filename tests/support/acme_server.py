@@ -29,7 +29,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from tests.support.acme_certificates import make_authority, make_leaf
 
 ERROR = "urn:ietf:params:acme:error:"
 
@@ -60,6 +61,7 @@ class Faults:
     refuse_orders: Refusal | None = None
     pending_polls: int = 0
     retry_after: str = ""
+    slow_polls: int = 0  # how often an order is asked for before its challenges are looked at
     alter: Callable[[x509.CertificateBuilder], x509.CertificateBuilder] | None = None
     names: list[str] | None = None
     other_key: bool = False
@@ -96,9 +98,9 @@ class AcmeServer:
         self.lock = threading.RLock()
         self.key = ec.generate_private_key(ec.SECP256R1())
         began = self.now()
-        self.root = _authority("Test ACME Root", self.key, None, self.key, began)
+        self.root = make_authority("Test ACME Root", self.key, None, self.key, began)
         self.issuer_key = ec.generate_private_key(ec.SECP256R1())
-        self.issuer = _authority("Test ACME Issuer", self.issuer_key, self.root, self.key, began)
+        self.issuer = make_authority("Test ACME Issuer", self.issuer_key, self.root, self.key, began)
         self.root_file = self.folder / "acme-root.pem"
         self.root_file.write_bytes(self.root.public_bytes(Encoding.PEM))
 
@@ -118,7 +120,7 @@ class AcmeServer:
 
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-        made = _leaf(key.public_key(), names, self.root, self.key, (self.now(), timedelta(days=1)))
+        made = make_leaf(key.public_key(), names, self.root, self.key, (self.now(), timedelta(days=1)))
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         file = self.folder / "acme-server.pem"
         file.write_bytes(pem + made.public_bytes(Encoding.PEM))
@@ -129,7 +131,7 @@ class AcmeServer:
     def issue(self, public: Any, *hosts: str) -> bytes:
         """Return a chain for a key, PEM, without asking anybody."""
         names = x509.SubjectAlternativeName([x509.DNSName(one) for one in hosts])
-        made = _leaf(public, names, self.issuer, self.issuer_key, (self.now(), self.lifetime))
+        made = make_leaf(public, names, self.issuer, self.issuer_key, (self.now(), self.lifetime))
         return made.public_bytes(Encoding.PEM) + self.issuer.public_bytes(Encoding.PEM)
 
     # the protocol
@@ -201,6 +203,12 @@ class AcmeServer:
         raise Refusal("malformed", f"nothing is at {path}", 404)
 
     def _waiting(self, order: dict[str, Any]) -> dict[str, str]:
+        if slow := order.get("_slow"):
+            slow[0] -= 1
+            if slow[0] == 0:
+                del order["_slow"]
+                self.faults.slow_polls = 0
+                self._challenge(slow[1], slow[2], {})
         if order["_polls"] > 0:
             order["_polls"] -= 1
             return {"Retry-After": self.faults.retry_after} if self.faults.retry_after else {}
@@ -309,6 +317,10 @@ class AcmeServer:
         token, _, kind = name.partition(".")
         authorization = self.authorizations[token]
         challenge = next(one for one in authorization["challenges"] if one["type"] == kind)
+        if self.faults.slow_polls:
+            self.orders[authorization["_order"]]["_slow"] = [self.faults.slow_polls, name, account]
+            challenge["status"] = "processing"
+            return 200, {}, challenge
         order = self.orders[authorization["_order"]]
         host = authorization["identifier"]["value"]
         proof = f"{token}.{_thumbprint(self.accounts[account]['_jwk'])}"
@@ -388,7 +400,7 @@ class AcmeServer:
             else csr.public_key()
         )
         dates = self.now(), self.lifetime
-        made = _leaf(public, shown, self.issuer, self.issuer_key, dates, self.faults.alter)
+        made = make_leaf(public, shown, self.issuer, self.issuer_key, dates, self.faults.alter)
         self.issued.append(made)
         order |= {
             "status": "valid",
@@ -447,49 +459,3 @@ def _public(jwk: dict[str, str]) -> ec.EllipticCurvePublicKey:
 def _thumbprint(jwk: dict[str, str]) -> str:
     members = {name: jwk[name] for name in ("crv", "kty", "x", "y")}
     return b64(hashlib.sha256(json.dumps(members, separators=(",", ":"), sort_keys=True).encode()).digest())
-
-
-def _authority(
-    name: str,
-    key: ec.EllipticCurvePrivateKey,
-    issuer: x509.Certificate | None,
-    issuer_key: ec.EllipticCurvePrivateKey,
-    now: datetime,
-) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=3650))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(issuer_key, hashes.SHA256())
-    )
-
-
-def _leaf(  # noqa: PLR0917
-    public: Any,
-    names: x509.SubjectAlternativeName,
-    issuer: x509.Certificate,
-    key: ec.EllipticCurvePrivateKey,
-    dates: tuple[datetime, timedelta],
-    alter: Callable[[x509.CertificateBuilder], x509.CertificateBuilder] | None = None,
-) -> x509.Certificate:
-    now, lifetime = dates[0].replace(microsecond=0), dates[1]
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(issuer.subject)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(seconds=1))
-        .not_valid_after(now + lifetime)
-        .add_extension(names, critical=True)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
-    )
-    usual = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    return (alter(builder) if alter else usual).sign(key, hashes.SHA256())

@@ -10,7 +10,7 @@ from doorward.policy.model import Document
 from doorward.runtime.compose import Installation
 
 TROUBLE = "browsers do not trust the portal's certificate, and make no passkey there"
-MEND = "set portal_from_acme, or portal_certificate and portal_key, or root_is_deployed = true, in doorward.toml, and start again"
+MEND = "set portal_certificate and portal_key, or portal_from_acme, or root_is_deployed = true, in doorward.toml, and start again"
 UNTRUSTED = f"{TROUBLE}: {MEND}"
 """The warning if rules need second factors, and no setting says that browsers trust the portal."""
 

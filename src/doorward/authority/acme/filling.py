@@ -232,6 +232,11 @@ class AcmeFilling:
                 raise AcmeRefusal("acme-order-moved", "another process works on this order")
         return replace(record, version=record.version + 1)
 
+    def stored_challenges(self, order_id: str) -> dict[str, AcmeChallengeRecord]:
+        """Return what earlier tries of an order show, by token."""
+        with self._services.work.read() as stores:
+            return {one.token: one for one in stores.acme.challenges() if one.order_id == order_id}
+
     def former(self, order: OrderRecord) -> AcmeOrderRecord | None:
         """Return the newest filled order of the same gateway and purpose."""
         with self._services.work.read() as stores:
@@ -327,13 +332,14 @@ class _Attempt:
     def __init__(self, filling: AcmeFilling, record: AcmeOrderRecord, order: OrderRecord) -> None:
         self._filling = filling
         self._order = order
-        self._shown: list[AcmeChallengeRecord] = []
+        self._shown: dict[str, AcmeChallengeRecord] = {}
         self.record = record
 
     def run(self, conversation: Conversation) -> None:
         """Do everything that is possible now."""
         self._until = self._filling.services.clock.monotonic() + PATIENCE_SECONDS
         _, prover = self._filling.prover()
+        self._shown = self._filling.stored_challenges(self._order.id)
         try:
             placed = self._placed(conversation)
             if placed.status is AcmeStatus.PENDING:
@@ -342,11 +348,13 @@ class _Attempt:
                 placed = conversation.finalize(placed.finalize, self._order.csr)
             placed = self._await(conversation, placed, AcmeStatus.READY, AcmeStatus.PROCESSING)
             if placed.status is not AcmeStatus.VALID or not placed.certificate:
+                if placed.status is AcmeStatus.PENDING:
+                    self._shown = {}  # the server has not looked yet: nothing is withdrawn
                 self._later(conversation)
                 return
             chain = conversation.download(placed.certificate)
         finally:
-            for one in self._shown:
+            for one in self._shown.values():
                 prover.withdraw(one)
         former = self._filling.former(self._order)
         checked = check_chain(
@@ -429,7 +437,7 @@ class _Attempt:
         with services.work.change() as stores:
             stores.acme.save_challenge(shown)
             stores.changes.note(ChangeKind.ORDER, self._order.id, services.clock.now())
-        self._shown.append(shown)
+        self._shown[shown.token] = shown
         prover.present(shown)
 
     def _await(self, conversation: Conversation, placed: AcmeOrder, *passing: AcmeStatus) -> AcmeOrder:

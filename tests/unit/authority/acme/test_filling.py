@@ -262,6 +262,21 @@ def test_a_failed_challenge_has_the_servers_words(site: Site) -> None:
     assert site.prover.withdrawn == [HOST]
 
 
+def test_what_a_slow_server_looks_at_stays_until_it_has_looked(site: Site) -> None:
+    """A record in a zone that goes too early is a failure; one that stays for ever is litter."""
+    site.server.faults.slow_polls = 40
+    order = site.order()
+    site.filling.work()
+    assert not site.record(order).failures
+    assert site.prover.withdrawn == []
+    for _ in range(4):
+        site.world.clock.turn(minutes=1)
+        site.make().work()
+    assert site.filled(order)
+    assert set(site.prover.withdrawn) == {HOST}
+    assert len(site.server.orders) == 1
+
+
 def test_a_challenge_that_is_not_offered_is_told(site: Site) -> None:
     """The message names what the server offers."""
     site.server.kinds = ("dns-01",)
