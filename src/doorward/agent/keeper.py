@@ -36,6 +36,9 @@ from doorward.core.errors import DoorwardError
 from doorward.files import replace_file
 
 log = logging.getLogger("doorward.agent")
+log.addHandler(
+    logging.NullHandler()
+)  # a command says everything itself; only `agent run` has a log (`process`)
 
 _ACTIONS = 4
 """In one step: a renewal, a deployment, a report, and the decision to wait."""
@@ -165,6 +168,8 @@ class Keeper:
             now,
             ahead=renewed.local_time - renewed.server_time,
         )
+        for name in renewed.left_out:
+            log.warning("%s: %s was removed: it held the old certificate", self.options.directory, name)
         log.info("%s: renewed until %s", self.options.directory, renewed.identity.credential.dates[1])
         self._save(state)
         return renewed, state

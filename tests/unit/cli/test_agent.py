@@ -49,6 +49,7 @@ def test_a_failed_hook_is_no_success(server: RenewalServer, tmp_path: Path) -> N
     result = run("renew", "--dir", str(folder), "--exec", "publish 'two words'")
     assert result.exit_code == 3
     assert "renewed, but not deployed to publish two words" in result.stderr
+    assert result.stderr.count("not deployed to") == 1
     assert server.commands == [("publish", "two words")]
     assert pair_of(folder) != before
     shown = run("status", "--dir", str(folder), "--json")
