@@ -120,4 +120,4 @@ def key_number(number: int) -> PrivateKey:
 
 
 TestLine = Line.TestCase
-TestLine.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+TestLine.settings = settings(max_examples=8, stateful_step_count=25, deadline=None)
