@@ -186,7 +186,7 @@ def _found_within(
 ) -> None:
     """Make and add the three certificates, each signed by the one before, and the root's first CRL."""
     now, domain = tenant.created_at, tenant.trust_domain
-    root_name, root_key = new_key(services, keys, "root")
+    root_name, root_key = new_key(services, stores, keys, "root")
     minted = certify_root(
         services, common_name=build_common_name(domain, "Root", root_name), key=root_key, now=now
     )
@@ -194,7 +194,7 @@ def _found_within(
     add_authority(services, stores, root, minted.facts, actor=actor)
     publish_root_list(services, stores, root, root_key, actor=actor, now=now)
 
-    issuing_name, issuing_key = new_key(services, keys, "issuing")
+    issuing_name, issuing_key = new_key(services, stores, keys, "issuing")
     signed = certify_issuing(
         services,
         common_name=build_common_name(domain, "Issuing", issuing_name),

@@ -22,9 +22,18 @@ from doorward.stores.records import AuthorityKind, AuthorityRecord
 from doorward.stores.services import Services
 
 
-def new_key(services: Services, keys: KeyStore, word: str) -> tuple[str, PrivateKey]:
-    """Make a key, store it as `word` with the next free number, and return its name and the key."""
-    taken = [int(name.removeprefix(f"{word}-")) for name in keys.names() if _is_numbered(name, word)]
+def new_key(services: Services, stores: Stores, keys: KeyStore, word: str) -> tuple[str, PrivateKey]:
+    """Make a key, store it as `word` with the next free number, and return its name and the key.
+
+    The number of a key that was destroyed is not used again: the common name of its certificate contains it, and two
+    authorities of one name would be one issuer for relying parties (RFC 5280 section 4.1.2.4).
+    """
+    every = {
+        *keys.names(),
+        *(one.key_name for one in stores.authorities.list()),
+        *(one.key_name for one in stores.rollovers.list()),
+    }
+    taken = [int(name.removeprefix(f"{word}-")) for name in every if _is_numbered(name, word)]
     name = f"{word}-{max(taken, default=0) + 1}"
     key = services.factory.generate(KeyKind.P256)
     keys.store(name, key)
@@ -96,7 +105,7 @@ def add_responder(
     now: datetime,
 ) -> AuthorityRecord:
     """Make the key and the certificate of an issuing authority's OCSP responder, and add it, in the caller's transaction."""
-    name, key = new_key(services, keys, "ocsp")
+    name, key = new_key(services, stores, keys, "ocsp")
     minted = certify_responder(
         services,
         common_name=build_common_name(trust_domain, "OCSP", name),

@@ -10,8 +10,9 @@ import pytest
 from doorward.authority.rollover import leaving, moving, preparing
 from doorward.authority.rollover.table import FACTS, Side
 from doorward.core.entities import Outcome
-from doorward.core.errors import DoorwardError
+from doorward.core.errors import DoorwardError, NotFound, RequestRefused
 from doorward.stores.authority_protocols import RolloverState
+from tests.support.refusals import refused
 from tests.support.world import OPERATOR, found_world
 from tests.unit.authority.test_rollover import issuers, renew, rollover_of
 
@@ -109,3 +110,33 @@ def test_a_crash_leaves_the_state_before_or_after(world, name, after):
             "retire": RolloverState.RETIRED,
         }[name]
     )
+
+
+def test_a_database_of_an_earlier_phase_is_restored(world):
+    """The key store is newer than the database: no phase does harm, what needs a lost key is refused, and retire ends."""
+    world.issue("alice")
+    before = world.work.state.copy()
+    step_of("prepare")(world.services)
+    step_of("activate")(world.services)
+    step_of("drain")(world.services)
+    draining = world.work.state.copy()
+    step_of("retire")(world.services)
+    assert "issuing-1" not in world.keys.names()
+
+    world.work.state = draining  # the old authority is trusted again, and its key is gone
+    with refused(RequestRefused, "rollover-key-missing"):
+        moving.undo(world.services, actor=OPERATOR)
+    assert world.issue("alice").record.authority_id == rollover_of(world).new_id
+    step_of("retire")(world.services)
+    assert rollover_of(world) is None
+    assert issuers(world)[1] == [issuers(world)[0]]
+
+    world.work.state = before  # of before the rollover: the old authority cannot sign
+    with refused(NotFound, "key-unknown"):
+        world.issue("alice")
+    made = preparing.prepare(
+        world.services, actor=OPERATOR
+    ).value  # a new key, by a name that no key ever had
+    assert made.key_name == "issuing-3"
+    moving.activate(world.services, actor=OPERATOR)
+    assert world.issue("alice").record.authority_id == made.new_id

@@ -71,7 +71,8 @@ def request_certificate(services: Services, *, actor: str) -> ChangeResult[Rollo
             value=going, seq=going.seq, notes=("the request was made before; it is the same",)
         )
     check_step(going.state if going else None, RolloverStep.REQUEST)
-    name, key = new_key(services, keys, "issuing")
+    with services.work.read() as stores:
+        name, key = new_key(services, stores, keys, "issuing")
     request = parse_csr(build_csr(key, build_common_name(tenant.trust_domain, "Issuing", name)))
     now = services.clock.now()
     with services.work.change() as stores:

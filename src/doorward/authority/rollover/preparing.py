@@ -65,7 +65,8 @@ def prepare(
     else:
         root_key = load_root_key(services, root)
     now = services.clock.now()
-    name, key = new_key(services, keys, "issuing")
+    with services.work.read() as stores:
+        name, key = new_key(services, stores, keys, "issuing")
     signed = certify_issuing(
         services,
         common_name=build_common_name(tenant.trust_domain, "Issuing", name),
