@@ -157,6 +157,10 @@ def test_serve_sends_what_is_due(mail: RunningMailServer, tmp_path: Path) -> Non
             (received,) = mail.received
             assert received.recipients == ["alice@corp.example"]
             assert f"{alice.serial:x}" in received.message.get_content()
+        (told,) = next(
+            one for one in examine(installation, datetime.now(UTC)) if one.name == "renewals"
+        ).warnings
+        assert told.startswith("1 certificate ends within 14 days without a renewal; the first: alice")
         mail.refuse = "451 the box is full"
         end_in_ten_days(installation, "bob", 2)
         sender = build_notice_sender(installation)
