@@ -23,8 +23,14 @@ if TYPE_CHECKING:
     from doorward.authority.rollover import table as table
     from doorward.authority.rollover import viewing as viewing
 else:
-    _MODULES = ("ceremony", "leaving", "moving", "preparing", "table", "viewing")
     __getattr__ = import_lazily(
         __name__,
-        {name: f"{__name__}.{name}" for name in _MODULES},
+        {
+            "ceremony": "doorward.authority.rollover.ceremony",
+            "leaving": "doorward.authority.rollover.leaving",
+            "moving": "doorward.authority.rollover.moving",
+            "preparing": "doorward.authority.rollover.preparing",
+            "table": "doorward.authority.rollover.table",
+            "viewing": "doorward.authority.rollover.viewing",
+        },
     )
