@@ -18,6 +18,7 @@ from doorward.policy.document import append_app, parse_document
 from doorward.policy.editing import replace_app
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, OnRefusal, Rule, TcpUpstream, Upstream
 from doorward.policy.reading import generated_name
+from doorward.policy.server_certificates import CertificateSource, CertifiedBy
 from doorward.policy.upstreams import parse_upstream
 from doorward.stores.services import Services
 
@@ -81,10 +82,11 @@ def set_app(
     upstream: str = "",
     alpn: Sequence[str] | None = None,
     on_refusal: str = "",
+    certificates: str = "",
     actor: str,
     check: DocumentCheck = accept_any,
 ) -> ApplyResult:
-    """Change the hosts, the upstream, the protocols or `on_refusal` of an application; other values stay.
+    """Change the hosts, the upstream and other values of an application; those that are not given stay.
 
     Args:
         services: the ports of this process.
@@ -93,6 +95,7 @@ def set_app(
         upstream: replaces its upstream; empty keeps it.
         alpn: replace all its protocols; an empty list removes them, None keeps them.
         on_refusal: a value of `OnRefusal`; empty keeps it.
+        certificates: `own`, or `acme` for the authority of the settings; empty keeps them.
         actor: who acts.
         check: another check of the new document.
 
@@ -114,6 +117,8 @@ def set_app(
             changes["alpn"] = tuple(sorted(set(alpn)))
         if on_refusal:
             changes["on_refusal"] = OnRefusal(on_refusal)
+        if certificates and certificates != before.certificates.by.value:
+            changes["certificates"] = CertificateSource(by=CertifiedBy(certificates))
         after = _change(after, **changes)
         return text if after == before else replace_app(text, name, after)
 

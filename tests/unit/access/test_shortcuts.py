@@ -7,6 +7,7 @@ import pytest
 from doorward.access import policies, shortcuts
 from doorward.core.errors import ConfigurationError, NotFound, RequestRefused
 from doorward.policy.model import AppPolicy, HttpUpstream, OnRefusal, Scheme, UpstreamTls
+from doorward.policy.server_certificates import OWN_CERTIFICATES
 from doorward.stores.policy_snapshot import current_document
 from tests.support.refusals import refused
 from tests.support.world import OPERATOR, World, found_world
@@ -172,6 +173,17 @@ def test_an_application_is_added_for_people(world: World) -> None:
     assert app(world, "w").on_refusal is OnRefusal.PAGE  # type: ignore[union-attr]
     with refused(RequestRefused, "app-unfit"):
         shortcuts.set_app(services, "w", upstream="tcp://127.0.0.1:1", actor=OPERATOR)
+
+
+def test_another_authority_certifies_an_application(world: World) -> None:
+    """A directory that the document names stays if the source is the same."""
+    services = world.services
+    for certificates, changed in (("acme", True), ("acme", False), ("", False), ("own", True)):
+        done = shortcuts.set_app(services, "payments", certificates=certificates, actor=OPERATOR)
+        assert done.changed is changed
+    found = app(world, "payments")
+    assert found is not None
+    assert found.certificates == OWN_CERTIFICATES
 
 
 def test_protocols_are_taken_away(world: World) -> None:

@@ -136,6 +136,11 @@ def _answers(name: str, silent: dict[str, str] | None) -> str:
     type=click.Choice(list(AUDIENCE.values())),
     help="How to refuse a connection without a good certificate: page for people, alert for machines.",
 )
+@click.option(
+    "--certificates",
+    type=click.Choice(["own", "acme"]),
+    help="Who certifies the hosts: our own authority, or the ACME authority of the settings.",
+)
 @click.pass_obj
 def app_set(
     state: State,
@@ -146,10 +151,13 @@ def app_set(
     upstream: str,
     alpn: tuple[str, ...],
     on_refusal: str | None,
+    certificates: str | None,
 ) -> None:
-    """Give an application other hosts, another upstream, other protocols or another way to refuse; its rules stay."""
-    if not hosts and not upstream and not alpn and not on_refusal:
-        raise click.UsageError("Say what to change: --host, --upstream, --alpn or --on-refusal.")
+    """Give an application other hosts, another upstream, other protocols or other certificates; its rules stay."""
+    if not any((hosts, upstream, alpn, on_refusal, certificates)):
+        raise click.UsageError(
+            "Say what to change: --host, --upstream, --alpn, --on-refusal or --certificates."
+        )
     installation = state.installation()
     report_applied(
         state,
@@ -161,6 +169,7 @@ def app_set(
             upstream=upstream,
             alpn=[one for one in alpn if one] if alpn else None,
             on_refusal=on_refusal or "",
+            certificates=certificates or "",
             actor=actor(),
             check=parts.own_places.publishable(installation),
         ),
