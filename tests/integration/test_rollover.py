@@ -72,6 +72,9 @@ def test_a_rollover_refuses_no_handshake_and_then_the_old_authority(doorway: Doo
         assert [one.subject_name for one in measure_progress(services, rollover).missing] == ["lost"]
         status = json.loads(doorway.command("ca", "rotate", "status", "--json").stdout)
         assert (status["state"], status["replaced"], status["total"]) == ("draining", 4, 5)
+        (missing,) = status["missing"]
+        assert (missing["subject"], missing["state"]) == ("lost", "valid")
+        assert "last_seen" in missing  # the gateway notes it once a minute at most
         assert live.request("GET", "/x").status == 200
         done(doorway, lambda: leaving.retire(services, actor=ACTOR, abandon_missing=True))
         with pytest.raises((OSError, http.client.HTTPException)):

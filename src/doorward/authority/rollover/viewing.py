@@ -5,8 +5,9 @@ Not here: making the steps (moving, leaving). Reads only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from doorward.authority.rollover.moving import check_guards
 from doorward.authority.rollover.progress import RolloverProgress, leaving_id, measure_progress
@@ -17,6 +18,8 @@ from doorward.stores.authority_protocols import FINAL_STATES, RolloverRecord, Ro
 from doorward.stores.prerequisites import require_authority, require_tenant
 from doorward.stores.records import AuthorityKind, AuthorityRecord
 from doorward.stores.services import Services
+
+_FACTS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,7 @@ class RolloverView:
         next_step: what a person may do next.
         progress: what is issued again; None if it is over.
         authorities: the old and the new authority, as far as they exist.
+        seen: when a missing certificate was last seen at a door, by its id; those never seen are left out.
     """
 
     rollover: RolloverRecord | None
@@ -36,6 +40,7 @@ class RolloverView:
     next_step: str
     progress: RolloverProgress | None
     authorities: tuple[AuthorityRecord, ...]
+    seen: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +64,26 @@ def view_rollover(services: Services) -> RolloverView:
         found = [stores.authorities.get(one) for one in ids]
     state = rollover.state if rollover else None
     going = rollover is not None and rollover.state not in FINAL_STATES
+    progress = measure_progress(services, rollover) if rollover is not None and going else None
     return RolloverView(
         rollover=rollover,
         meaning=FACTS[rollover.state].meaning if rollover else "no rollover was begun",
         next_step=next_step(state),
-        progress=measure_progress(services, rollover) if rollover is not None and going else None,
+        progress=progress,
         authorities=tuple(one for one in found if one is not None),
+        seen=_find_seen(services, progress) if progress is not None else {},
     )
+
+
+def _find_seen(services: Services, progress: RolloverProgress) -> dict[str, datetime]:
+    ids = [one.id for one in progress.missing]
+    with services.work.read() as stores:
+        every = [
+            one
+            for start in range(0, len(ids), _FACTS_AT_ONCE)
+            for one in stores.facts.of(ids[start : start + _FACTS_AT_ONCE]).values()
+        ]
+    return {one.certificate_id: one.seen_at for one in every if one.seen_at is not None}
 
 
 def preview(

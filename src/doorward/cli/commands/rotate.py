@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,7 +203,7 @@ def status(state: State) -> None:
         for one in view.authorities
     ]
     if view.progress is not None:
-        lines += _progress_lines(view.progress)
+        lines += _progress_lines(view.progress, view.seen)
     state.output.result(_value(view), *lines, f"[dim]next: {escape(view.next_step)}[/dim]")
 
 
@@ -213,18 +214,23 @@ def _headline(view: RolloverView) -> str:
     return f"[bold]{one.state.value}[/bold] since {one.moved_at:%Y-%m-%d %H:%M}Z: {view.meaning}"
 
 
-def _progress_lines(progress: RolloverProgress) -> list[str]:
+def _progress_lines(progress: RolloverProgress, seen: Mapping[str, datetime]) -> list[str]:
     lines = [f"{len(progress.replaced)} of {progress.total} certificates are replaced ({progress.percent} %)"]
     for one in progress.gateways:
         away = "" if one.fresh else " [yellow](away)[/yellow]"
         lines.append(f"gateway {one.name}: {one.why or 'has followed'}{away}")
     lines += [
-        f"  missing: {escape(one.subject_name)}  {one.id}, {one.profile}, {one.state.value}, ends {one.not_after:%Y-%m-%d}"
+        f"  missing: {escape(one.subject_name)}  {one.id}, {one.profile}, {one.state.value}, ends {one.not_after:%Y-%m-%d}, "
+        f"{_last_seen(seen.get(one.id))}"
         for one in progress.missing[:SHOWN]
     ]
     if len(progress.missing) > SHOWN:
         lines.append(f"  and {len(progress.missing) - SHOWN} more; --json lists all")
     return lines
+
+
+def _last_seen(moment: datetime | None) -> str:
+    return f"last seen {moment:%Y-%m-%d %H:%M}Z" if moment is not None else "never seen"
 
 
 def _value(view: RolloverView) -> dict[str, Any]:
@@ -237,7 +243,9 @@ def _value(view: RolloverView) -> dict[str, Any]:
         "replaced": len(progress.replaced) if progress else 0,
         "total": progress.total if progress else 0,
         "percent": progress.percent if progress else 100,
-        "missing": [_missing_value(one) for one in progress.missing] if progress else [],
+        "missing": [_missing_value(one, view.seen.get(one.id)) for one in progress.missing]
+        if progress
+        else [],
         "gateways": [{"name": one.name, "fresh": one.fresh, "lacks": one.why} for one in progress.gateways]
         if progress
         else [],
@@ -256,7 +264,7 @@ def _record_value(rollover: RolloverRecord) -> dict[str, Any]:
     }
 
 
-def _missing_value(one: CertificateLine) -> dict[str, Any]:
+def _missing_value(one: CertificateLine, seen: datetime | None) -> dict[str, Any]:
     return {
         "certificate": one.id,
         "principal": one.principal_id,
@@ -264,6 +272,7 @@ def _missing_value(one: CertificateLine) -> dict[str, Any]:
         "profile": one.profile,
         "state": one.state.value,
         "not_after": one.not_after,
+        "last_seen": seen,
     }
 
 
