@@ -34,7 +34,7 @@ def owned(folder: Path) -> Iterator[None]:
     """Be the only agent that runs for a folder.
 
     Raises:
-        Unavailable: `folder-owned`: another agent runs for it. ConfigurationError: `folder-unusable`.
+        Unavailable: `folder-owned`: another agent runs for it. ConfigurationError: `folder-unusable`, `folder-foreign`.
     """
     with _held(folder, OWNER, 0.0, "an agent already runs for", "stop that agent, or use it"):
         yield
@@ -45,24 +45,53 @@ def turn(folder: Path, seconds: float = TURN_SECONDS) -> Iterator[None]:
     """Be the only process that changes a folder now.
 
     Raises:
-        Unavailable: `folder-owned`: another process has changed it for `seconds`. ConfigurationError: `folder-unusable`.
+        Unavailable: `folder-owned`: another process has changed it for `seconds`. ConfigurationError: `folder-unusable`, `folder-foreign`.
     """
     with _held(folder, TURN, seconds, "another process changes", "try again in a minute"):
         yield
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder in which another user could put links: an agent of root would follow them.
+
+    Raises:
+        ConfigurationError: `folder-foreign`, `folder-unusable`.
+    """
+    if os.name != "posix":  # the access list of a folder in Windows is inherited, and belongs to its user
+        return
+    try:
+        status = folder.stat()
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    if status.st_uid != os.geteuid():
+        why, hint = "belongs to another user", "run the agent as this user: systemctl --user, or sudo -u"
+    elif status.st_mode & 0o002:
+        why, hint = "is writable by every user", f"chmod o-w {folder}"
+    else:
+        return
+    raise ConfigurationError([Fault(code="folder-foreign", message=f"the folder {folder} {why}", hint=hint)])
+
+
+def _unusable(folder: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        [
+            Fault(
+                code="folder-unusable",
+                message=f"{folder} cannot be used: {error.strerror or error}",
+                hint="name a folder that `doorward enroll` made, as a user who may write in it",
+            )
+        ]
+    )
+
+
 @contextmanager
 def _held(folder: Path, name: str, seconds: float, what: str, hint: str) -> Iterator[None]:
+    check_folder(folder)
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         descriptor = os.open(folder / name, flags, 0o600)
     except OSError as error:
-        fault = Fault(
-            code="folder-unusable",
-            message=f"{folder} cannot be used: {error.strerror or error}",
-            hint="name a folder that `doorward enroll` made, as a user who may write in it",
-        )
-        raise ConfigurationError([fault]) from None
+        raise _unusable(folder, error) from None
     try:
         until = time.monotonic() + seconds
         while not _lock(descriptor):

@@ -316,6 +316,21 @@ def test_a_second_agent_is_refused_by_number(site: Site) -> None:
         raise AssertionError("two processes changed one folder")
 
 
+def test_a_folder_that_others_may_change_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another owner, or a folder that every user may write: links in it would lead an agent of root elsewhere."""
+    site.clock.turn(days=65)
+    site.folder.chmod(0o777)
+    assert code_of(site.keeper().renew_now, site.clock.now()) == "folder-foreign"
+    site.step()  # the agent's loop goes on, and does nothing there
+    site.folder.chmod(0o750)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.geteuid", lambda: 54321)
+        assert code_of(site.keeper().renew_now, site.clock.now()) == "folder-foreign"
+    assert site.server.asked == []
+    site.step()
+    assert site.renewals() == 1
+
+
 def test_a_damaged_state_is_no_obstacle(site: Site) -> None:
     """Rubbish in agent.json is as if it were missing."""
     site.step()
