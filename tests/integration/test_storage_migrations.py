@@ -107,3 +107,30 @@ def test_keys_of_older_certificates_and_origins_of_links_are_kept(tmp_path: Path
     assert len(digest) == 64
     assert keys == [digest, "", "", *[digest] * 699]
     assert [tuple(row) for row in links] == [("open", "crt_0001", ""), ("used", "", "crt_0001")]
+
+
+def test_older_authorities_know_which_one_signed_them(tmp_path: Path) -> None:
+    """The root signed the issuing authority, which signed every responder, former ones too; none is retired."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'older.db'}")
+    rows = [("r", "root", 1), ("i", "issuing", 1), ("o1", "ocsp-responder", 0), ("o2", "ocsp-responder", 1)]
+    with engine.begin() as connection:
+        upgrade_to(connection, "0013")
+        for id_, kind, current in rows:
+            connection.execute(
+                text(
+                    "INSERT INTO authorities (id, tenant, kind, der, key_name, created_at, not_after, current) "
+                    "VALUES (:id, 'ten_1', :kind, x'00', :id, 0, 1, :current)"
+                ),
+                {"id": id_, "kind": kind, "current": current},
+            )
+        upgrade_to(connection, HEAD)
+        found = connection.execute(
+            text("SELECT id, kind, current, issuer_id, retired_at FROM authorities ORDER BY id")
+        ).all()
+    engine.dispose()
+    assert [tuple(row) for row in found] == [
+        ("i", "issuing", 1, "r", None),
+        ("o1", "ocsp-responder", 0, "i", None),
+        ("o2", "ocsp-responder", 1, "i", None),
+        ("r", "root", 1, "", None),
+    ]
