@@ -80,7 +80,18 @@ def build_service_file(
         home: of the user.
         system: for the whole machine, not for one user.
         programs: where the program and its interpreter are; if one of them is in a home, the unit may read homes.
+
+    Raises:
+        RequestRefused: `service-text-unprintable`: a line break in a path would be a new line of the file.
     """
+    paths = [str(path) for one in identities for path in (one.directory, *one.nss)]
+    odd = next((word for word in (*command, *paths) if not word.isprintable()), None)
+    if odd is not None:
+        raise RequestRefused(
+            "service-text-unprintable",
+            f"{odd!a} has characters that cannot be printed",
+            hint="name a folder without such characters",
+        )
     match kind:
         case ServiceKind.SYSTEMD:
             return _build_systemd(command, identities, home, system=system, programs=programs)

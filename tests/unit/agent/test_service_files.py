@@ -66,6 +66,16 @@ def test_no_word_of_the_command_means_something_to_systemd(tmp_path: Path) -> No
     assert b"ProtectHome=no" in text_of(ServiceKind.SYSTEMD, tmp_path, identities=at_home)
 
 
+@pytest.mark.parametrize("kind", ServiceKind)
+def test_no_word_begins_a_new_line_of_the_file(tmp_path: Path, kind: ServiceKind) -> None:
+    """Neither the command nor a folder of agent.toml can add a line such as `ExecStartPre=`."""
+    odd = "/srv/a\nExecStartPre=/bin/true"
+    with refused(RequestRefused, "service-text-unprintable"):
+        text_of(kind, tmp_path, command=[*COMMAND, odd])
+    with refused(RequestRefused, "service-text-unprintable"):
+        text_of(kind, tmp_path, identities=[IdentityOptions(directory=Path(odd))])
+
+
 def test_launchd_gets_a_property_list(tmp_path: Path) -> None:
     """Every argument is one string, and the agent is kept alive."""
     content = plistlib.loads(text_of(ServiceKind.LAUNCHD, tmp_path, system=False))

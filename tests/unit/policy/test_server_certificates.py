@@ -12,7 +12,6 @@ from doorward.policy.server_certificates import (
     OWN_CERTIFICATES,
     CertificateSource,
     CertifiedBy,
-    is_acme_directory,
 )
 
 URL = "https://acme.example/directory"
@@ -81,8 +80,6 @@ def test_each_source_has_a_word_of_its_own() -> None:
         CertificateSource(by=CertifiedBy.FILES, certificate="/a", key="/b").word,
     }
     assert len(words) == 4
-    assert is_acme_directory(URL)
-    assert not is_acme_directory("ftp://acme.example")
 
 
 def test_a_change_is_shown() -> None:
