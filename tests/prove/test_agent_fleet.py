@@ -1,7 +1,7 @@
 """A fleet of agents over a year: real agents, the real enrolment host and its database, one clock that is turned by hand.
 
 Each agent has its folder and its own state; requests go through the web surface in this process, without sockets. The host
-is away for two days in between. `DOORWARD_FLEET` is the number of agents; for 1,000 run this file as a program. The host's wish for the next report is lengthened, because a year has 1,460 reports an agent.
+is away for two days in between. `DOORWARD_FLEET` is the number of agents. The host's wish for the next report is lengthened, because a year has 1,460 reports an agent.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from tests.support.sql_store import sql_work, sqlite_database
 from tests.support.world import OPERATOR, STATUS_URL, World, empty_world, operator_claim
 
 T = TypeVar("T")
-AGENTS = int(os.environ.get("DOORWARD_FLEET", "250"))
+AGENTS = int(os.environ.get("DOORWARD_FLEET", "1000"))
 DAYS = 365
 LIFE = timedelta(days=90)
 AWAY = (NOON + timedelta(days=60), NOON + timedelta(days=62))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
-from doorward.pki.facts import describe_certificate
+from doorward.pki.facts import describe_certificate, has_revocation_information
+from doorward.pki.profiles import NO_REV_AVAIL
 from tests.support.certificates.issuing import toy_ca
 from tests.support.ports import NOON
 
@@ -35,3 +37,12 @@ def test_the_checked_kind_of_key_is_taken_over():
     assert describe_certificate(odd, "p256").key_kind == "p256"
     with pytest.raises(MalformedInput):
         describe_certificate(odd)
+
+
+def test_only_no_rev_avail_says_that_there_is_no_revocation_information():
+    """Bytes that are no certificate, such as those of an intended one, count as if there were some."""
+    ca = toy_ca()
+    short = ca.leaf("alice", extra=[(x509.UnrecognizedExtension(NO_REV_AVAIL, b"\x05\x00"), False)])
+    assert not has_revocation_information(short.der)
+    assert has_revocation_information(ca.leaf("alice").der)
+    assert has_revocation_information(b"\x30\x00")
