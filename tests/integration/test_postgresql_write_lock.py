@@ -187,8 +187,8 @@ def test_redeeming_is_one_conditional_update(address: str) -> None:
     thread = threading.Thread(target=second)
     with closing(psycopg.connect(address)) as first:
         first.execute(
-            "INSERT INTO invitations (id, tenant, principal_id, token_sha256, created_at, expires_at, certificate_id) "
-            "VALUES ('inv_one', 'ten_one', 'per_one', 'aa', 0, 9, '')"
+            "INSERT INTO invitations (id, tenant, principal_id, token_sha256, created_at, expires_at, certificate_id, "
+            "made_from) VALUES ('inv_one', 'ten_one', 'per_one', 'aa', 0, 9, '', '')"
         )
         first.commit()
         assert first.execute(redeem, values).rowcount == 1

@@ -99,10 +99,10 @@ class Site:
         versions = storage / "schema_versions.py"
         before = versions.read_text()
         after = re.sub(
-            rf'^REVISIONS = (.*)"{HEAD}",?\)',
+            rf'^REVISIONS = (.*?)"{HEAD}",?\s*\)',
             rf'REVISIONS = \1"{HEAD}", "{NEXT}")',
             before,
-            flags=re.MULTILINE,
+            flags=re.MULTILINE | re.DOTALL,
         )
         assert after != before
         versions.write_text(after)

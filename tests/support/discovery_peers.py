@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from h2.config import H2Configuration
@@ -188,10 +189,8 @@ class DiscoveryClient:
             return False
         for event in self.http.receive_data(data):
             self._note(event, acknowledge=acknowledge)
-        try:
+        with suppress(BrokenPipeError):  # the server has closed; what it wrote before can still be read
             self.flush()
-        except BrokenPipeError:
-            self.heard.closed = True
         return True
 
     def wait(self, *, messages: int = 0, status: int | None = None, closed: bool = False) -> Heard:
