@@ -163,10 +163,16 @@ def remove(state: State, name: str, revoke_devices: bool, yes: bool) -> None:
 @click.argument("name", shell_complete=complete_manufacturer)
 @click.argument("serials", nargs=-1)
 @click.option("--from", "file", type=_FILE, help="A file with one serial number on each line.")
+@click.option(
+    "--lift-bar", is_flag=True, help="Also expect numbers that are barred; without it, they stay so."
+)
 @click.pass_obj
-def expect(state: State, name: str, serials: tuple[str, ...], file: Path | None) -> None:
+def expect(
+    state: State, /, name: str, *, serials: tuple[str, ...], file: Path | None, lift_bar: bool
+) -> None:
     """Announce devices by serial number: they are approved at their first contact."""
-    _state_serials(state, name, serials, file, parts.fleet_records.SerialStanding.EXPECTED)
+    expected = parts.fleet_records.SerialStanding.EXPECTED
+    _state_serials(state, name, serials, file, expected, lift_bar=lift_bar)
 
 
 @click.command("bar", cls=Command)
@@ -180,14 +186,21 @@ def bar(state: State, name: str, serials: tuple[str, ...], file: Path | None) ->
 
 
 def _state_serials(
-    state: State, name: str, serials: tuple[str, ...], file: Path | None, standing: SerialStanding
+    state: State,
+    name: str,
+    serials: tuple[str, ...],
+    file: Path | None,
+    standing: SerialStanding,
+    *,
+    lift_bar: bool = False,
 ) -> None:
     given = [*serials]
     if file is not None:
         given += parts.serials.read_serial_file(parts.pem.read_bounded(file, parts.serials.LARGEST_FILE))
     if not given:
         raise click.UsageError("Give serial numbers, or --from FILE.")
-    done = parts.serials.state_serials(state.installation().services, name, given, standing, actor=actor())
+    services = state.installation().services
+    done = parts.serials.state_serials(services, name, given, standing, lift_bar=lift_bar, actor=actor())
     state.output.result(
         {"manufacturer": name, "standing": standing.value, "given": len(given), "changed": done.value},
         f"{done.value} of {len(given)} serial numbers of [bold]{escape(name)}[/bold] are now {standing.value}",

@@ -38,7 +38,7 @@ from doorward.directory.fleets.judging import (
     judge_factory_certificate,
     refuse_factory_certificate,
 )
-from doorward.directory.fleets.rules import BARRED, apply_rules
+from doorward.directory.fleets.rules import BARRED, apply_rules, refuse_barred
 from doorward.directory.fleets.states import EnrolmentStep, next_state
 from doorward.pki.csr import parse_csr
 from doorward.pki.keys import digest_public_key
@@ -102,8 +102,9 @@ class FactoryClaim:
         return self.enrolment.principal_id
 
     def examine(self, stores: Stores, now: datetime) -> Entitlement:  # noqa: ARG002  as the claim has it
-        """Return the device's entitlement; refuse if its manufacturer was removed, and as `entitlement_of` does."""
+        """Return the device's entitlement; refuse if its manufacturer was removed, or its serial number is barred."""
         _require_manufacturer(stores, self.enrolment)
+        refuse_barred(stores, self.enrolment)
         return entitlement_of(stores, self.holder)
 
     def redeem(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
@@ -125,12 +126,13 @@ class FactoryClaim:
         stores.outbox.add(new_enrolment_event(services, EventType.DEVICE_ENROLLED, enrolled, name=self.name))
 
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
-        """Refuse if the enrolment ended since the intent, or if a later request of the device took its place.
+        """Refuse if the enrolment ended or was barred since the intent, or if a later request took its place.
 
         If a duplicate was approved, the certificates that the device had are revoked as superseded: of a device and its
         clone, only the approved one goes on.
         """
         _require_manufacturer(stores, self.enrolment)
+        refuse_barred(stores, self.enrolment)
         current = stores.device_enrolments.get(self.enrolment.id)
         if current is None or (current.state, current.certificate_id) != (EnrolmentState.ENROLLED, record.id):
             raise _refuse_used()

@@ -19,7 +19,13 @@ from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalSt
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound, RequestRefused
 from doorward.core.names import parse_principal_name
 from doorward.directory.fleets.enrolment_events import new_enrolment_event
-from doorward.directory.fleets.rules import RuleDecision, has_valid_certificate, make_groups, make_name
+from doorward.directory.fleets.rules import (
+    RuleDecision,
+    has_valid_certificate,
+    make_groups,
+    make_name,
+    refuse_barred,
+)
 from doorward.directory.fleets.states import EnrolmentStep, next_state
 from doorward.directory.groups import put_into_group
 from doorward.directory.principals import create_principal, refuse_taken_name
@@ -115,7 +121,7 @@ def approve(
         NotFound: `enrolment-unknown`.
         MalformedInput: `name-malformed`.
         RequestRefused: `enrolment-state`, `name-taken`, `name-in-rules`, `template-missing`, `template-unusable`,
-            `group-unknown`; `device-has-name`: another name than the one that it has; `manufacturer-removed`.
+            `group-unknown`; `device-has-name`: another name than the one that it has; `manufacturer-removed`; `serial-barred`.
     """
     now = services.clock.now()
     with services.work.change() as stores:
@@ -209,6 +215,7 @@ def _make_decision(
             "the manufacturer of this device was removed, so it could get no certificate",
             hint="`doorward manufacturer import` comes first",
         )
+    refuse_barred(stores, before)
     device = _find_device(stores, before, name)
     if device is not None:
         return RuleDecision(approved=True, principal=device, groups=tuple(sorted(set(groups))), actor=actor)

@@ -27,6 +27,7 @@ from doorward.stores.fleet_records import (
     ApprovalMode,
     DeviceEnrolmentRecord,
     EnrolmentTagRecord,
+    FactorySerialRecord,
     ManufacturerRecord,
     SerialStanding,
 )
@@ -57,7 +58,7 @@ def apply_rules(
     stores: Stores, enrolment: DeviceEnrolmentRecord, manufacturer: ManufacturerRecord
 ) -> RuleDecision:
     """Return what the manufacturer's tag says about a device; nothing is changed."""
-    stated = stores.factory_serials.get(manufacturer.id, enrolment.serial) if enrolment.serial else None
+    stated = _find_stated(stores, enrolment)
     if stated is not None and stated.standing is SerialStanding.BARRED:
         return _wait(BARRED)
     if _is_known(stores, enrolment):
@@ -78,6 +79,21 @@ def apply_rules(
         return _wait(fault.code)
     closes = tag.id if tag and tag.approval is ApprovalMode.FIRST else ""
     return RuleDecision(approved=True, name=name, groups=groups, closes=closes, actor=actor)
+
+
+def refuse_barred(stores: Stores, enrolment: DeviceEnrolmentRecord) -> None:
+    """Refuse a device with a barred serial number, in whichever state its enrolment is.
+
+    Raises:
+        RequestRefused: `serial-barred`.
+    """
+    stated = _find_stated(stores, enrolment)
+    if stated is not None and stated.standing is SerialStanding.BARRED:
+        raise RequestRefused(
+            BARRED,
+            "the serial number of this device is barred",
+            hint="an operator can lift the bar: `doorward manufacturer expect NAME SERIAL --lift-bar`",
+        )
 
 
 def make_name(
@@ -127,6 +143,13 @@ def has_valid_certificate(stores: Stores, principal_id: str) -> bool:
     states = (CertificateState.VALID, CertificateState.ON_HOLD)
     wanted = [CertificateFilter(principal_id=principal_id, state=state, limit=1) for state in states]
     return any(stores.certificates.list(one) for one in wanted)
+
+
+def _find_stated(stores: Stores, enrolment: DeviceEnrolmentRecord) -> FactorySerialRecord | None:
+    """Return what the operator said about the serial number of a device."""
+    if not enrolment.serial:
+        return None
+    return stores.factory_serials.get(enrolment.manufacturer_id, enrolment.serial)
 
 
 def _is_known(stores: Stores, enrolment: DeviceEnrolmentRecord) -> bool:

@@ -2,7 +2,7 @@
 
 An expected device is approved at its first contact, unless its manufacturer's tag says that an operator approves. A barred
 serial number gets no certificate: this takes the place of the revocation of a factory certificate, of which
-factories hardly ever tell.
+factories hardly ever tell. A bar is lifted only if the operator says so: an older list of expected numbers lifts none.
 
 Not here: what follows for a device (`rules`).
 Standard: docs/design/0081.
@@ -38,6 +38,7 @@ _EVENTS = {
     SerialStanding.BARRED: EventType.SERIAL_BARRED,
 }
 _BATCH = 500
+_MOST_NAMED = 10
 LARGEST_FILE = 8 << 20
 
 
@@ -56,7 +57,13 @@ def read_serial_file(data: bytes) -> list[str]:
 
 
 def state_serials(
-    services: Services, name: str, serials: Sequence[str], standing: SerialStanding, *, actor: str
+    services: Services,
+    name: str,
+    serials: Sequence[str],
+    standing: SerialStanding,
+    *,
+    lift_bar: bool = False,
+    actor: str,
 ) -> ChangeResult[int]:
     """Expect or bar serial numbers of a manufacturer; return how many changed. A repeat changes nothing.
 
@@ -65,6 +72,7 @@ def state_serials(
         name: of the manufacturer.
         serials: as the factory certificates state them; case counts.
         standing: expected or barred.
+        lift_bar: also expect numbers that are barred; otherwise they stay barred, and a note names them.
         actor: who acts.
 
     Raises:
@@ -79,17 +87,29 @@ def state_serials(
                 f"{one[:80]!a} is not a serial number of a device",
                 hint="write 1 to 64 printable ASCII characters, as in the factory certificate",
             )
-    changed, notes = 0, []
+    changed, notes, kept = 0, [], []
     for first in range(0, len(serials), _BATCH):  # short transactions: decisions of the door wait for them
         with services.work.change() as stores:
             manufacturer = require_manufacturer(stores, name)
             for serial in serials[first : first + _BATCH]:
+                if not lift_bar and _stays_barred(stores, manufacturer, serial, standing):
+                    kept.append(serial)
                 changed += state_serial_within(
-                    services, stores, manufacturer, serial, standing, actor=actor, now=services.clock.now()
+                    services,
+                    stores,
+                    manufacturer,
+                    serial,
+                    standing,
+                    lift_bar=lift_bar,
+                    actor=actor,
+                    now=services.clock.now(),
                 )
                 notes += (
                     _note_enrolled(stores, manufacturer, serial) if standing is SerialStanding.BARRED else []
                 )
+    if kept:
+        more = f" and {len(kept) - _MOST_NAMED} more" if len(kept) > _MOST_NAMED else ""
+        notes.append(f"still barred: {', '.join(kept[:_MOST_NAMED])}{more}; --lift-bar would expect them")
     return ChangeResult(value=changed, seq=0, notes=tuple(notes))
 
 
@@ -101,10 +121,11 @@ def state_serial_within(
     standing: SerialStanding,
     *,
     principal_id: str = "",
+    lift_bar: bool = False,
     actor: str,
     now: datetime,
 ) -> bool:
-    """Expect or bar one serial number in the caller's transaction; False if that was stated already.
+    """Expect or bar one serial number in the caller's transaction; False if that was stated already, or the number stays barred.
 
     Args:
         services: the ports of this process.
@@ -113,12 +134,15 @@ def state_serial_within(
         serial: plain (`judging.is_plain_serial`).
         standing: expected or barred.
         principal_id: the device of the directory that this serial number is; empty: a new one is made at its first contact.
+        lift_bar: also expect a number that is barred.
         actor: who acts.
         now: aware, UTC.
 
     Raises:
         RequestRefused: `serials-too-many`.
     """
+    if not lift_bar and _stays_barred(stores, manufacturer, serial, standing):
+        return False
     before = stores.factory_serials.get(manufacturer.id, serial)
     if before is not None and before.standing is standing and principal_id in ("", before.principal_id):
         return False  # without a device, the one that was named before stays expected
@@ -147,6 +171,15 @@ def state_serial_within(
     )
     stores.outbox.add(event)
     return True
+
+
+def _stays_barred(
+    stores: Stores, manufacturer: ManufacturerRecord, serial: str, standing: SerialStanding
+) -> bool:
+    """Return whether a barred serial number would be expected."""
+    before = stores.factory_serials.get(manufacturer.id, serial)
+    barred = before is not None and before.standing is SerialStanding.BARRED
+    return barred and standing is SerialStanding.EXPECTED
 
 
 def _note_enrolled(stores: Stores, manufacturer: ManufacturerRecord, serial: str) -> list[str]:

@@ -49,7 +49,7 @@ class FactorySerials:
             "factory-serial-taken",
             entry.line,
             f"the serial number {entry.factory_serial} of {manufacturer.name} is barred, or is another device",
-            "correct the row, or first say otherwise with `doorward manufacturer expect`",
+            "correct the row, or first say otherwise with `doorward manufacturer expect` (a barred number: --lift-bar)",
         )
 
     def is_stated(self, entry: Entry, principal_id: str) -> bool:

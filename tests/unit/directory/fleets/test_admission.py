@@ -15,8 +15,9 @@ from doorward.core.ports import KeyKind
 from doorward.directory import principals as directory
 from doorward.directory import removal
 from doorward.directory.fleets import admission, approving, manufacturers
+from doorward.directory.fleets.serials import state_serials
 from doorward.directory.fleets.states import TRANSITIONS, EnrolmentStep, next_state
-from doorward.stores.fleet_records import EnrolmentState
+from doorward.stores.fleet_records import EnrolmentState, SerialStanding
 from doorward.stores.records import CertificateFilter
 from tests.support.factory import approve, enrol, enrolment, import_factory, pending, request_for
 from tests.support.interleaving import ProcessDiedError, before_change, die_at
@@ -166,6 +167,25 @@ def test_a_removed_manufacturer_ends_a_request_in_flight(world, factory, number)
 
     before_change(world, number, remove)
     with refused(RequestRefused, "factory-certificate-refused"):
+        enrol(world, factory, device)
+    assert certificates_of(world, "sensor-7") == []
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_bar_ends_an_approval(world, factory, number):
+    """Before the contact, before the intent, and between the intent and the certificate."""
+    device = factory.device("SN-1")
+    approve(world, pending(world, factory, device))
+
+    def bar():
+        world.work.__dict__.pop("change", None)
+        state_serials(world.services, "acme", ["SN-1"], SerialStanding.BARRED, actor=OPERATOR)
+
+    if number:
+        before_change(world, number, bar)
+    else:
+        bar()
+    with refused(RequestRefused, "serial-barred"):
         enrol(world, factory, device)
     assert certificates_of(world, "sensor-7") == []
 

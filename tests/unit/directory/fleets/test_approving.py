@@ -10,7 +10,8 @@ from doorward.core.errors import RequestRefused
 from doorward.directory import removal
 from doorward.directory.fleets import approving, manufacturers
 from doorward.directory.fleets.approving import Wish
-from doorward.stores.fleet_records import EnrolmentState
+from doorward.directory.fleets.serials import state_serials
+from doorward.stores.fleet_records import EnrolmentState, SerialStanding
 from doorward.stores.records import CertificateFilter
 from tests.support.factory import approve, enrol, enrolment, pending, request_for
 from tests.support.interleaving import before_change
@@ -140,6 +141,18 @@ def test_no_approval_of_what_stays_after_the_removal(world, factory, state):
     manufacturers.remove_manufacturer(world.services, "acme", actor=OPERATOR)
     with refused(RequestRefused, "manufacturer-removed"):
         approving.approve(world.services, found.id, name="sensor-9", actor=OPERATOR)
+
+
+def test_a_barred_device_is_approved_by_no_operator(world, factory):
+    """The bar came after the first contact; `--all` and a name are refused alike."""
+    found = pending(world, factory, factory.device("SN-1"))
+    state_serials(world.services, "acme", ["SN-1"], SerialStanding.BARRED, actor=OPERATOR)
+    for name in ("sensor-7", "sensor-1"):  # a new device, and one of the directory
+        (outcome,) = approving.approve_each(
+            world.services, [Wish(enrolment_id=found.id, name=name)], actor=OPERATOR
+        )
+        assert outcome.error.code == "serial-barred"
+    assert enrolment(world, found.id).state is EnrolmentState.PENDING
 
 
 def test_a_device_that_was_added_before_is_meant_by_its_name(world, factory):

@@ -178,6 +178,23 @@ def test_a_barred_serial_number_gets_nothing(world):
     assert world.events(EventType.SERIAL_BARRED)[0].personal["factory_serial"] == "SN-1"
 
 
+def test_a_list_of_expected_numbers_lifts_no_bar(world):
+    """An older list may name a number that was barred since: it stays barred, and the note says so."""
+    import_factory(world)
+    expect(world, "SN-1", standing=SerialStanding.BARRED)
+    done = expect(world, "SN-1", "SN-2")
+    assert done.value == 1
+    assert done.notes == ("still barred: SN-1; --lift-bar would expect them",)
+    with world.work.read() as stores:
+        acme = stores.manufacturers.by_name("acme")
+        assert stores.factory_serials.get(acme.id, "SN-1").standing is SerialStanding.BARRED
+    lifted = serials.state_serials(
+        world.services, "acme", ["SN-1"], SerialStanding.EXPECTED, lift_bar=True, actor=OPERATOR
+    )
+    assert (lifted.value, lifted.notes) == (1, ())
+    assert len(world.events(EventType.SERIAL_EXPECTED)) == 2
+
+
 def test_barring_names_devices_that_keep_their_certificate(world):
     """A bar does not revoke; the note says which device to remove. A repeat changes nothing."""
     factory = tagged(world, ApprovalMode.AUTOMATIC)
