@@ -9,12 +9,15 @@ Standard: flock(2). On Windows: LockFile by `msvcrt.locking`.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from doorward.agent.pending import FOLDER as RENEWING
+from doorward.agent.store import GENERATIONS
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
 
 if sys.platform == "win32":  # pragma: no cover - this branch needs Windows
@@ -27,6 +30,8 @@ TURN_SECONDS = 60.0
 """A turn has a few requests of at most 30 seconds each; another command waits as long as one usual turn."""
 
 _PAUSE = 0.05
+_OTHERS_WRITE = 0o022
+_OWN = (GENERATIONS, RENEWING)
 
 
 @contextmanager
@@ -52,7 +57,7 @@ def turn(folder: Path, seconds: float = TURN_SECONDS) -> Iterator[None]:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder in which another user could put links: an agent of root would follow them.
+    """Refuse a folder in which another user could put links, or did: an agent of root would follow them.
 
     Raises:
         ConfigurationError: `folder-foreign`, `folder-unusable`.
@@ -64,12 +69,31 @@ def check_folder(folder: Path) -> None:
     except OSError as error:
         raise _unusable(folder, error) from None
     if status.st_uid != os.geteuid():
-        why, hint = "belongs to another user", "run the agent as this user: systemctl --user, or sudo -u"
-    elif status.st_mode & 0o002:
-        why, hint = "is writable by every user", f"chmod o-w {folder}"
-    else:
-        return
-    raise ConfigurationError([Fault(code="folder-foreign", message=f"the folder {folder} {why}", hint=hint)])
+        raise _foreign(
+            folder, "belongs to another user", "run the agent as this user: systemctl --user, or sudo -u"
+        )
+    if status.st_mode & _OTHERS_WRITE:
+        raise _foreign(folder, "is writable by other users", f"chmod go-w {folder}")
+    for path in (folder / name for name in _OWN):
+        _check_own(path, status.st_uid)
+
+
+def _check_own(path: Path, owner: int) -> None:
+    """Refuse what another user put here while the folder was open to it: the agent deletes and writes below it."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return  # the agent makes it
+    except OSError as error:
+        raise _unusable(path, error) from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise _foreign(path, "is a link or a file", f"look where it leads, then remove it: rm {path}")
+    if status.st_uid != owner:
+        raise _foreign(path, "belongs to another user", "find out who made it, then remove it")
+
+
+def _foreign(folder: Path, why: str, hint: str) -> ConfigurationError:
+    return ConfigurationError([Fault(code="folder-foreign", message=f"the folder {folder} {why}", hint=hint)])
 
 
 def _unusable(folder: Path, error: OSError) -> ConfigurationError:

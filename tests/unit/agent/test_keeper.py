@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -317,11 +318,12 @@ def test_a_second_agent_is_refused_by_number(site: Site) -> None:
 
 
 def test_a_folder_that_others_may_change_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another owner, or a folder that every user may write: links in it would lead an agent of root elsewhere."""
+    """Another owner, or a folder that the group or every user may write: links in it would lead an agent of root elsewhere."""
     site.clock.turn(days=65)
-    site.folder.chmod(0o777)
-    assert code_of(site.keeper().renew_now, site.clock.now()) == "folder-foreign"
-    site.step()  # the agent's loop goes on, and does nothing there
+    for mode in (0o777, 0o775, 0o757):
+        site.folder.chmod(mode)
+        assert code_of(site.keeper().renew_now, site.clock.now()) == "folder-foreign"
+        site.step()  # the agent's loop goes on, and does nothing there
     site.folder.chmod(0o750)
     with monkeypatch.context() as patch:
         patch.setattr("os.geteuid", lambda: 54321)
@@ -329,6 +331,41 @@ def test_a_folder_that_others_may_change_is_refused(site: Site, monkeypatch: pyt
     assert site.server.asked == []
     site.step()
     assert site.renewals() == 1
+
+
+@pytest.mark.parametrize("name", ["generations", ".renewing"])
+def test_a_link_in_place_of_its_own_folder_is_refused(site: Site, tmp_path: Path, name: str) -> None:
+    """The agent deletes and writes below these folders: a link would lead it to files of its user elsewhere."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "kept").touch()
+    site.clock.turn(days=65)
+    (site.folder / name).symlink_to(victim)
+    assert code_of(site.keeper().renew_now, site.clock.now()) == "folder-foreign"
+    site.step()
+    assert (site.server.asked, [one.name for one in victim.iterdir()]) == ([], ["kept"])
+    (site.folder / name).unlink()
+    site.step()
+    assert site.renewals() == 1
+
+
+@pytest.mark.parametrize("name", ["generations", ".renewing"])
+def test_a_foreign_folder_in_place_of_its_own_is_refused(
+    site: Site, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Another user who made it could change what is in it."""
+    (site.folder / name).mkdir()
+    real = Path.lstat
+
+    def foreign(path: Path) -> os.stat_result:
+        status = real(path)
+        if path != site.folder / name:
+            return status
+        return os.stat_result((*status[:4], status.st_uid + 1, *status[5:10]))
+
+    monkeypatch.setattr(Path, "lstat", foreign)
+    assert code_of(site.keeper().renew_now, site.clock.now()) == "folder-foreign"
+    assert site.server.asked == []
 
 
 def test_a_damaged_state_is_no_obstacle(site: Site) -> None:
