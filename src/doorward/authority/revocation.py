@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from doorward.audit.events import EventType, printable
+from doorward.authority.holder_certificates import every_certificate
 from doorward.authority.inventory import find_within, require_certificate
 from doorward.authority.line import clear_clone
 from doorward.authority.status.ocsp_responses import OcspSigner, replace_responses, signer_if_any
@@ -28,12 +29,9 @@ from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import new_event
 from doorward.stores.partner_records import PARTNER_PROFILE
 from doorward.stores.protocols import Stores
-from doorward.stores.records import CertificateFilter, CertificateRecord, ChangeKind
+from doorward.stores.records import CertificateRecord, ChangeKind
 from doorward.stores.services import Services
 from doorward.verification.validity import has_ended
-
-_SUCCESSORS = 500
-"""At most this many later certificates of the holder are checked for renewals."""
 
 _EVENTS = {
     LifecycleStep.REVOKE: EventType.CERTIFICATE_REVOKED,
@@ -146,9 +144,9 @@ def _note_successors(stores: Stores, record: CertificateRecord, now: datetime) -
     """Return a note for each valid certificate renewed from this one: the thief of its key may have renewed it."""
     if not record.principal_id:
         return ()
-    wanted = CertificateFilter(principal_id=record.principal_id, after_id=record.id, limit=_SUCCESSORS)
     line, notes = {record.id}, []
-    for one in stores.certificates.list(wanted):  # sorted by id, which is the order of time
+    later = every_certificate(stores, record.principal_id, after_id=record.id)
+    for one in later:  # sorted by id, which is the order of time
         if one.replaces in line:
             line.add(one.id)
             if one.state is CertificateState.VALID and not has_ended(one.not_after, now):

@@ -8,14 +8,14 @@ Not here: adding, suspending and resuming (`principals`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
 from doorward.audit.events import EventType
+from doorward.authority.holder_certificates import live_certificates
 from doorward.authority.revocation import revoke_within
 from doorward.authority.status.ocsp_responses import signer_if_any
-from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import RequestRefused
 from doorward.core.names import parse_principal_name
@@ -27,10 +27,8 @@ from doorward.stores.change_result import ChangeResult
 from doorward.stores.freed_names import note_rules_left, refuse_freed_name
 from doorward.stores.prerequisites import require_principal
 from doorward.stores.protocols import Stores
-from doorward.stores.records import CertificateFilter, ChangeKind
+from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
-
-_PAGE = 500
 
 
 def rename(
@@ -115,9 +113,9 @@ def _remove(
     voided = void_open(services, stores, principal, VoidReason.PRINCIPAL_REMOVED, actor=actor, now=now)
     signer = signer_if_any(services, stores)
     count = 0
-    for certificate_id in _list_live_certificates(stores, principal.id):
+    for certificate in live_certificates(stores, principal.id, now):
         cause = RevocationReason.CESSATION_OF_OPERATION
-        revoke_within(services, stores, signer, certificate_id, cause, actor=actor, now=now)
+        revoke_within(services, stores, signer, certificate.id, cause, actor=actor, now=now)
         count += 1
     stores.facts.forget(principal.id)
     stores.mail_addresses.set(principal.id, "")
@@ -128,13 +126,3 @@ def _remove(
     if factors:
         notes.append(f"{factors} second factor{'s were' if factors != 1 else ' was'} removed")
     return (*notes, *voided, *note_rules_left(stores, principal.kind, principal.name))
-
-
-def _list_live_certificates(stores: Stores, principal_id: str) -> Iterator[str]:
-    """Yield the ids of a principal's certificates that are valid or on hold."""
-    wanted = CertificateFilter(principal_id=principal_id, limit=_PAGE)
-    while page := stores.certificates.list(wanted):
-        for record in page:
-            if record.state in (CertificateState.VALID, CertificateState.ON_HOLD):
-                yield record.id
-        wanted = replace(wanted, after_id=page[-1].id)

@@ -45,7 +45,7 @@ from doorward.runtime.certificate_settings import CertificateSettings
 from doorward.runtime.durations import Duration
 from doorward.runtime.notice_settings import NoticeSettings
 from doorward.stores.factor_records import LONGEST_SESSION
-from doorward.stores.renewal_terms import DAYS_AFTER_END, RENEWALS_PER_DAY
+from doorward.stores.renewal_terms import DAYS_AFTER_END, LONGEST_AFTER_END, RENEWALS_PER_DAY
 
 HIGHEST_PORT = 65535
 MOST_CONNECTIONS = 1_000_000
@@ -302,13 +302,13 @@ class Settings(AcmeSettings, CertificateSettings, NoticeSettings):
     late_renewal_days_device: int = Field(
         default=DAYS_AFTER_END,
         ge=0,
-        le=365,
+        le=LONGEST_AFTER_END.days,
         description="How many days after its end a device's certificate can still be renewed, once, without a person; 0 is never.",
     )
     late_renewal_days_service: int = Field(
         default=DAYS_AFTER_END,
         ge=0,
-        le=365,
+        le=LONGEST_AFTER_END.days,
         description="How many days after its end a service's certificate can still be renewed, once, without a person; 0 is never.",
     )
     renewals_per_day: int = Field(

@@ -13,6 +13,9 @@ from doorward.core.entities import PrincipalKind
 DAYS_AFTER_END = 30
 """A laptop or a sensor that was switched off for a few weeks comes back without a person."""
 
+LONGEST_AFTER_END = timedelta(days=365)
+"""No setting allows a later renewal."""
+
 RENEWALS_PER_DAY = 300
 """Of one principal. A certificate of one hour is renewed 36 times a day, so eight instances of a service have room."""
 

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.x509 import ocsp
 
 from doorward.audit.events import EventType
-from doorward.authority import revocation
+from doorward.authority import holder_certificates, revocation
 from doorward.authority.issuing import RenewalClaim, issue
 from doorward.authority.status.ocsp_responses import signer_if_any
 from doorward.core.certificate import CertificateState, RevocationReason
@@ -35,8 +35,10 @@ def listed(crl):
     return {one.serial_number for one in x509.load_der_x509_crl(crl.der)}
 
 
-def test_a_revocation_names_renewed_certificates(world):
-    """A revocation names each valid certificate renewed from it, over several renewals."""
+@pytest.mark.parametrize("page", [1, 500])
+def test_a_revocation_names_renewed_certificates(world, monkeypatch, page):
+    """A revocation names each valid certificate renewed from it, over several renewals and pages."""
+    monkeypatch.setattr(holder_certificates, "PAGE", page)
 
     def renewed(record):
         world.clock.turn(seconds=1)

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from doorward.audit.events import EventType, printable
+from doorward.authority.holder_certificates import live_certificates
 from doorward.authority.issuing import Claim, Entitlement, Issued, entitlement_of, issue
 from doorward.authority.revocation import revoke_within
 from doorward.authority.status.ocsp_responses import signer_if_any
@@ -45,7 +46,7 @@ from doorward.pki.keys import digest_public_key
 from doorward.stores.fleet_records import DeviceEnrolmentRecord, EnrolmentState, ManufacturerRecord
 from doorward.stores.prerequisites import issuing_chain
 from doorward.stores.protocols import Stores
-from doorward.stores.records import CertificateFilter, CertificateRecord, ChangeKind
+from doorward.stores.records import CertificateRecord, ChangeKind
 from doorward.stores.services import Services
 from doorward.verification.validity import has_ended
 
@@ -59,7 +60,6 @@ COUNT_EVERY = timedelta(minutes=1)
 MOST_CHANGES = 12
 WHEN_FULL = timedelta(minutes=15)
 SOURCE_LIMIT = 64
-MOST_REPLACED = 500
 
 
 class EnrolmentPending(Exception):
@@ -300,12 +300,10 @@ def _replace_certificates(
 ) -> None:
     """Revoke every other certificate of a device that is valid or on hold."""
     signer, now = signer_if_any(services, stores), services.clock.now()
-    for state in (CertificateState.VALID, CertificateState.ON_HOLD):
-        wanted = CertificateFilter(principal_id=principal_id, state=state, limit=MOST_REPLACED)
-        for one in stores.certificates.list(wanted):
-            if one.id != certificate_id:
-                reason = RevocationReason.SUPERSEDED
-                revoke_within(services, stores, signer, one.id, reason, actor=actor, now=now)
+    for one in live_certificates(stores, principal_id, now):
+        if one.id != certificate_id:
+            reason = RevocationReason.SUPERSEDED
+            revoke_within(services, stores, signer, one.id, reason, actor=actor, now=now)
 
 
 def _claim(stores: Stores, found: DeviceEnrolmentRecord) -> FactoryClaim | RequestRefused:

@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from doorward.audit.events import EventType, printable
+from doorward.authority.holder_certificates import live_certificates
 from doorward.authority.revocation import revoke_within
 from doorward.authority.status.ocsp_responses import signer_if_any
-from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.certificate import RevocationReason
 from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, Fault, MalformedInput, NotFound, RequestRefused
 from doorward.core.names import parse_principal_name
@@ -34,7 +35,6 @@ from doorward.stores.fleet_records import (
 )
 from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
-from doorward.stores.records import CertificateFilter
 from doorward.stores.services import Services
 from doorward.verification.import_lint import LintCode, LintFinding, Severity, lint_authorities
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
@@ -254,15 +254,12 @@ def _revoke_page(
     services: Services, stores: Stores, page: Sequence[DeviceEnrolmentRecord], *, actor: str
 ) -> int:
     signer, now = signer_if_any(services, stores), services.clock.now()
-    live = (CertificateState.VALID, CertificateState.ON_HOLD)
     count = 0
     for principal_id in sorted({one.principal_id for one in page if one.principal_id}):
-        for state in live:
-            wanted = CertificateFilter(principal_id=principal_id, state=state, limit=_PAGE)
-            for record in stores.certificates.list(wanted):
-                reason = RevocationReason.CESSATION_OF_OPERATION
-                revoke_within(services, stores, signer, record.id, reason, actor=actor, now=now)
-                count += 1
+        for record in live_certificates(stores, principal_id, now):
+            reason = RevocationReason.CESSATION_OF_OPERATION
+            revoke_within(services, stores, signer, record.id, reason, actor=actor, now=now)
+            count += 1
     return count
 
 

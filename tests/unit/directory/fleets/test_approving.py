@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from doorward.audit.events import EventType
+from doorward.authority import holder_certificates
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import RequestRefused
 from doorward.directory import removal
@@ -55,6 +58,23 @@ def test_an_approved_duplicate_replaces_the_old_certificate(world, factory):
     assert every[old.id].reason is RevocationReason.SUPERSEDED
     assert every[new.id].state is CertificateState.VALID
     assert new.principal_id == old.principal_id
+
+
+def test_an_approved_duplicate_replaces_every_page(world, factory, monkeypatch):
+    """The newest certificates are on the last page; one that ended is revoked too, because its key could still renew it."""
+    monkeypatch.setattr(holder_certificates, "PAGE", 2)
+    device = factory.device()
+    found, old = duplicate(world, factory, device)
+    name = old.subject_name
+    held = [world.issue(name) for _ in range(4)]
+    ended = held[0].record.not_after - world.clock.now() + timedelta(days=1)
+    world.clock.turn(seconds=int(ended.total_seconds()))
+    held.append(world.issue(name))
+    approving.approve(world.services, found.id, actor=OPERATOR)
+    new = enrol(world, factory, device).record
+    assert {world.certificate(one).state for one in held} == {CertificateState.REVOKED}
+    with world.work.read() as stores:
+        assert stores.certificates.get(new.id).state is CertificateState.VALID
 
 
 def test_a_refused_duplicate_keeps_its_certificate(world, factory):

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from doorward.audit.events import EventType
+from doorward.authority import holder_certificates
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import ConfigurationError, MalformedInput, NotFound, RequestRefused
 from doorward.directory.fleets import manufacturers, serials
@@ -140,6 +141,22 @@ def test_devices_are_revoked_with_their_manufacturer_if_asked(world, factory):
     with world.work.read() as stores:
         assert stores.certificates.get(record.id).state is CertificateState.REVOKED
     assert world.certificate(kept).state is CertificateState.VALID
+
+
+def test_every_page_of_a_device_is_revoked_with_its_manufacturer(world, factory, monkeypatch):
+    """The newest certificates are on the last page; what ended longer ago than any renewal allows is left as it is."""
+    monkeypatch.setattr(holder_certificates, "PAGE", 2)
+    device = factory.device("SN-1")
+    approve(world, pending(world, factory, device), "sensor-2")
+    record = enrol(world, factory, device).record
+    world.clock.turn(days=(record.not_after - world.clock.now()).days + 365)
+    held = [world.issue("sensor-2") for _ in range(5)]
+    world.clock.turn(days=1)
+    done = manufacturers.remove_manufacturer(world.services, "acme", revoke_devices=True, actor=OPERATOR)
+    assert "5 certificates of its devices were revoked" in done.notes
+    assert {world.certificate(one).state for one in held} == {CertificateState.REVOKED}
+    with world.work.read() as stores:
+        assert stores.certificates.get(record.id).state is CertificateState.VALID
 
 
 def test_what_is_issued_during_the_revocation_is_revoked_too(world, factory):
