@@ -25,6 +25,7 @@ from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
 from doorward.verification.identity import IdentityRule
 from doorward.verification.import_lint import LintFinding, Severity, lint_authorities
+from doorward.verification.nesting import find_nesting
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 
 
@@ -98,23 +99,33 @@ def require_unchanged_authorities(stores: Stores, known: KnownAuthorities) -> No
 def refuse_manufacturers(stores: Stores, ders: Sequence[bytes]) -> None:
     """Refuse an authority that a manufacturer has: its factory certificates would be principals at the door.
 
+    Also one that certifies a manufacturer's authority, or is certified by one: factory certificates are below both.
+
     Raises:
         RequestRefused: `authority-in-use`.
     """
-    keys = {}
-    for manufacturer in stores.manufacturers.list():
-        for one in stores.manufacturers.authorities(manufacturer.id):
-            read = parse_path_certificate(one.der)
-            keys[read.key_algorithm, read.key_bits] = manufacturer.name
-    for der in ders if keys else ():
-        read = parse_path_certificate(der)
+    owners = {
+        parse_path_certificate(one.der): manufacturer.name
+        for manufacturer in stores.manufacturers.list()
+        for one in stores.manufacturers.authorities(manufacturer.id)
+    }
+    keys = {(one.key_algorithm, one.key_bits): name for one, name in owners.items()}
+    parsed = [parse_path_certificate(der) for der in ders] if owners else []
+    for read in parsed:
         name = keys.get((read.key_algorithm, read.key_bits))
         if name:
-            raise RequestRefused(
-                "authority-in-use",
-                f"{describe_subject(der)} has the same key as an authority of the manufacturer {name}",
-                hint=f"a door never trusts it; `doorward manufacturer remove {name}` comes first if it is a partner's",
-            )
+            raise _in_use(read, "has the same key as", name)
+    nesting = find_nesting(parsed, owners)
+    if nesting is not None:
+        raise _in_use(nesting.imported, nesting.relation, owners[nesting.other])
+
+
+def _in_use(one: PathCertificate, relation: str, manufacturer: str) -> RequestRefused:
+    return RequestRefused(
+        "authority-in-use",
+        f"{describe_subject(one.der)} {relation} an authority of the manufacturer {manufacturer}",
+        hint=f"a door never trusts it; `doorward manufacturer remove {manufacturer}` comes first if it is a partner's",
+    )
 
 
 def _read_others(stores: Stores, name: str) -> dict[str, list[PathCertificate]]:

@@ -111,9 +111,9 @@ def import_partner(
         MalformedInput: `name-malformed`, or a certificate or a term cannot be read.
         ConfigurationError: every error that the lint found.
         RequestRefused: `name-taken`; `partner-changed`: the partner changed since `find_replaced`;
-            `authorities-changed`: our own authorities changed in between; `authority-in-use`: it is a manufacturer's;
-            `name-in-rules`: the document still names
-            a removed partner that had the name.
+            `authorities-changed`: our own authorities changed in between; `authority-in-use`: it is a manufacturer's,
+            certifies one of a manufacturer's or is certified by one; `name-in-rules`: the document still names a removed
+            partner that had the name.
         NotFound: `not-founded`; `partner-unknown`: the partner to replace was removed.
     """
     _require_not_own_name(name)

@@ -37,6 +37,7 @@ from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
 from doorward.verification.import_lint import LintCode, LintFinding, Severity, lint_authorities
+from doorward.verification.nesting import find_nesting
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
 
@@ -100,7 +101,8 @@ def import_manufacturer(
     Raises:
         MalformedInput: `name-malformed`; `anchor-missing`, `import-too-large`; a certificate cannot be read.
         ConfigurationError: every error that the lint found.
-        RequestRefused: `name-taken`; `limit-refused`; `tag-unknown`.
+        RequestRefused: `name-taken`; `limit-refused`; `tag-unknown`; `authority-in-use`: it, or one that it certifies or
+            that certifies it, is a partner's or another manufacturer's.
         NotFound: `not-founded`.
     """
     parse_principal_name(name)
@@ -317,7 +319,23 @@ def _lint(
 
 
 def _refuse_overlap(stores: Stores, parsed: Sequence[PathCertificate]) -> None:
-    """Refuse an authority of a partner, which doors may trust, or of another manufacturer: the tags could differ."""
+    """Refuse an authority of a partner, which doors may trust, or of another manufacturer: the tags could differ.
+
+    Also one that certifies such an authority, or is certified by one: a device below both could choose by its chain.
+    """
+    owners = _read_owners(stores)
+    keys = {(one.key_algorithm, one.key_bits): owner for one, owner in owners.items()}
+    for one in parsed:
+        owner_of_key = keys.get((one.key_algorithm, one.key_bits))
+        if owner_of_key:
+            raise _in_use(one, f"has the same key as an authority of {owner_of_key}")
+    nesting = find_nesting(parsed, owners)
+    if nesting is not None:
+        raise _in_use(nesting.imported, f"{nesting.relation} an authority of {owners[nesting.other]}")
+
+
+def _read_owners(stores: Stores) -> dict[PathCertificate, str]:
+    """Return the authorities of manufacturers and partners, each with its owner; those that do not parse are left out."""
     owners = {}
     for other in stores.manufacturers.list():
         for authority in stores.manufacturers.authorities(other.id):
@@ -325,19 +343,19 @@ def _refuse_overlap(stores: Stores, parsed: Sequence[PathCertificate]) -> None:
     for partner in stores.partners.list():
         for theirs in stores.partners.authorities(partner.id):
             owners[theirs.der] = f"the partner {partner.name}"
-    keys = {}
+    parsed = {}
     for der, owner in owners.items():
         with suppress(MalformedInput):
-            read = parse_path_certificate(der)
-            keys[read.key_algorithm, read.key_bits] = owner
-    for one in parsed:
-        owner_of_key = keys.get((one.key_algorithm, one.key_bits))
-        if owner_of_key:
-            raise RequestRefused(
-                "authority-in-use",
-                f"{printable(one.subject_text, 200)} has the same key as an authority of {owner_of_key}",
-                hint="a door never trusts a manufacturer's authority: remove it there first, or leave it out here",
-            )
+            parsed[parse_path_certificate(der)] = owner
+    return parsed
+
+
+def _in_use(one: PathCertificate, relation: str) -> RequestRefused:
+    return RequestRefused(
+        "authority-in-use",
+        f"{printable(one.subject_text, 200)} {relation}",
+        hint="a door never trusts a manufacturer's authority: remove it there first, or leave it out here",
+    )
 
 
 def _refuse_errors(found: Sequence[LintFinding], parsed: Sequence[PathCertificate]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 
 from doorward.audit.events import EventType
 from doorward.authority import holder_certificates
@@ -87,6 +88,81 @@ def test_no_authority_is_two_manufacturers(world):
     factory = import_factory(world)
     with refused(RequestRefused, "authority-in-use"):
         import_(world, "other", factory.root)
+
+
+def as_partner_(world, *anchors, **options):
+    """Import these authorities as a partner's."""
+    ders = [one.der for one in anchors]
+    import_partner(world.services, "clinic", Terms(), anchors=ders, actor=OPERATOR, **options)
+
+
+@pytest.mark.parametrize("first", ["partner", "manufacturer"])
+@pytest.mark.parametrize("above", ["partner", "manufacturer"])
+def test_no_partner_is_nested_with_a_manufacturer(world, first, above):
+    """Root here and sub CA there, in both orders: a factory certificate below both would open a door."""
+    factory = new_factory()
+    root, below = factory.root, factory.issuing
+    theirs, makers = (root, below) if above == "partner" else (below, root)
+    steps = [lambda: as_partner_(world, theirs), lambda: import_(world, "acme", makers)]
+    if first == "manufacturer":
+        steps.reverse()
+    steps[0]()
+    with refused(RequestRefused, "authority-in-use"):
+        steps[1]()
+
+
+@pytest.mark.parametrize("first", ["partner", "manufacturer"])
+def test_an_intermediate_is_a_step_between_the_two(world, first):
+    """The manufacturer's root certifies its intermediate, and this one certifies the partner's anchor."""
+    root = toy_ca("Acme Root", not_after=NEVER)
+    middle = root.issuing("Acme Middle", path_length=1, not_after=NEVER)
+    theirs = middle.issuing("Acme Devices", not_after=NEVER)
+    steps = [
+        lambda: as_partner_(world, theirs),
+        lambda: import_(world, "acme", root, intermediates=[middle.der]),
+    ]
+    if first == "manufacturer":
+        steps.reverse()
+    steps[0]()
+    with refused(RequestRefused, "authority-in-use"):
+        steps[1]()
+
+
+def test_an_old_signature_hides_no_nesting(world):
+    """The signature of an anchor is not used, so it may be one that no path accepts."""
+    factory = new_factory()
+    old = factory.root.issuing("Acme Old", hash_algorithm=hashes.SHA224())
+    import_(world, "acme", factory.root)
+    with refused(RequestRefused, "authority-in-use"):
+        as_partner_(world, old)
+
+
+@pytest.mark.parametrize("upper_first", [True, False])
+def test_no_manufacturer_is_nested_in_another(world, upper_first):
+    """A device below both would choose its rules by the chain that it shows."""
+    factory = new_factory()
+    order = [factory.root, factory.issuing] if upper_first else [factory.issuing, factory.root]
+    import_(world, "acme", order[0])
+    with refused(RequestRefused, "authority-in-use"):
+        import_(world, "other", order[1])
+
+
+def test_unrelated_authorities_are_imported_side_by_side(world):
+    """Also with equal names, and two below one root that is imported nowhere: no path leads from one to the other."""
+    shared = toy_ca("Shared Root", not_after=NEVER)
+    import_(world, "acme", shared.issuing("One"), new_factory("Same").root)
+    import_(world, "other", shared.issuing("Two"), new_factory("Same").root)
+    namesake = new_factory("Same")
+    as_partner_(world, shared.issuing("Three"), namesake.root, intermediates=[namesake.issuing.der])
+    import_(world, "last", shared.issuing("Four"))
+
+
+def test_a_comparison_has_a_limit(world):
+    """Authorities that share one name cost a verification for each pair, in a transaction that others wait for."""
+    same = [toy_ca("Same") for _ in range(30)]
+    import_(world, "acme", *same[:15])
+    with refused(RequestRefused, "authority-in-use"):
+        import_(world, "other", *same[15:])
 
 
 @pytest.mark.parametrize("most", [0, -1, 100_001])
