@@ -4,7 +4,9 @@
 2. A serial number that another factory certificate of the manufacturer had is for an operator: one of the two is a copy.
 3. The tag's mode decides (`tags`). Devices of a manufacturer without a tag need a serial number that is expected.
 4. An expected serial number may name a device of the directory; it gets no certificate beside one that it has.
-5. Otherwise the template makes the name. A name that is taken, or that rules name, is for an operator.
+5. Otherwise the template makes the name. A name that is taken, or that rules name, is for an operator. If its serial number
+   is expected, the device gets a name that rules name: the operator meant this device.
+   The name of a removed device waits for its rules in every case.
 Each reason is a word that the operator sees beside the device.
 
 Not here: carrying it out (`approving`), the operator's own decision.
@@ -31,7 +33,7 @@ from doorward.stores.fleet_records import (
     ManufacturerRecord,
     SerialStanding,
 )
-from doorward.stores.freed_names import refuse_freed_name
+from doorward.stores.freed_names import find_rules_naming, refuse_freed_name
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter
 
@@ -75,6 +77,8 @@ def apply_rules(
         name = make_name(enrolment, manufacturer, tag)
         refuse_taken_name(stores, name)
         refuse_freed_name(stores, PrincipalKind.DEVICE, name, "")
+        if stated is None and find_rules_naming(stores, PrincipalKind.DEVICE, name):
+            return _wait("name-in-rules")
     except (RequestRefused, MalformedInput) as fault:
         return _wait(fault.code)
     closes = tag.id if tag and tag.approval is ApprovalMode.FIRST else ""

@@ -187,6 +187,7 @@ def test_a_bar_ends_an_approval(world, factory, number):
         bar()
     with refused(RequestRefused, "serial-barred"):
         enrol(world, factory, device)
+    assert len(world.events(EventType.DEVICE_ENROLLED)) == (number == 2)
     assert certificates_of(world, "sensor-7") == []
 
 

@@ -14,7 +14,7 @@ from doorward.stores.fleet_records import ApprovalMode, EnrolmentState, SerialSt
 from tests.support.factory import approve, enrol, enrolment, import_factory, new_factory, pending, request_for
 from tests.support.interleaving import before_change
 from tests.support.refusals import refused
-from tests.support.world import OPERATOR
+from tests.support.world import OPERATOR, found_world
 
 
 def add_tag(world, approval, *groups, template="sensor-{serial}", name="sensors"):
@@ -60,6 +60,37 @@ def test_a_device_without_a_usable_name_waits(world, serial, reason):
     assert (found.state, found.reason) == (EnrolmentState.PENDING, reason)
     approve(world, found, "sensor-77")
     assert enrolment(world, found.id).state is EnrolmentState.APPROVED
+
+
+NAMING = """\
+trust_domain: corp.example
+apps:
+  payments:
+    hosts: [payments.corp.example]
+    upstream: http://127.0.0.1:9000
+    rules:
+      - name: the sensor reports
+        allow: {devices: [sensor-sn-9]}
+"""
+
+
+def test_a_name_that_rules_name_is_not_given_by_a_template():
+    """A rule may name a device before its delivery: another manufacturer's device with this number has to wait."""
+    world = found_world(document=NAMING)
+    factory = tagged(world, ApprovalMode.AUTOMATIC)
+    found = pending(world, factory, factory.device("SN-9"))
+    assert (found.state, found.reason) == (EnrolmentState.PENDING, "name-in-rules")
+    assert enrol(world, factory, factory.device("SN-8")).record.subject_name == "sensor-sn-8"
+
+
+def test_a_name_that_rules_name_is_given_to_the_expected_device():
+    """The operator announced this serial number of this manufacturer; the same number of another one waits."""
+    world = found_world(document=NAMING)
+    factory = tagged(world, ApprovalMode.AUTOMATIC)
+    other = import_factory(world, "other", tag="sensors")
+    expect(world, "SN-9")
+    assert pending(world, other, other.device("SN-9")).reason == "name-in-rules"
+    assert enrol(world, factory, factory.device("SN-9")).record.subject_name == "sensor-sn-9"
 
 
 def test_serial_numbers_that_differ_in_case_collide_visibly(world):
