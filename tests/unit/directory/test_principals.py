@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doorward.audit.events import EventType
+from doorward.authority import holder_certificates
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
@@ -165,7 +166,7 @@ def test_removal_forgets_what_the_inventory_knew(world):
 
 def test_removal_goes_through_many_certificates(world, monkeypatch):
     """More certificates than one page are all revoked."""
-    monkeypatch.setattr(removal, "_PAGE", 2)
+    monkeypatch.setattr(holder_certificates, "PAGE", 2)
     held = [world.issue("alice") for _ in range(5)]
     assert removal.remove(world.services, "alice", actor=OPERATOR).notes == ("5 certificates were revoked",)
     assert all(world.certificate(one).state is CertificateState.REVOKED for one in held)
