@@ -60,6 +60,19 @@ def test_a_key_that_was_certified_is_known(line: UnitOfWork) -> None:
         assert not stores.certificates.has_key("")
 
 
+def test_the_key_of_a_revoked_certificate_is_known(line: UnitOfWork) -> None:
+    """Of several certificates with the key, one that is revoked is enough; on hold is not revoked."""
+    with line.change() as stores:
+        for number, state in ((6, CertificateState.VALID), (7, CertificateState.REVOKED)):
+            stores.certificates.add_seen(certificate(number, spki_sha256=digest("shared"), state=state))
+        stores.certificates.add_seen(
+            certificate(8, spki_sha256=digest("held"), state=CertificateState.ON_HOLD)
+        )
+        names = ("shared", "held", "first", "no")
+        assert [name for name in names if stores.certificates.has_revoked_key(digest(name))] == ["shared"]
+        assert not stores.certificates.has_revoked_key("")
+
+
 def test_renewals_are_counted_by_holder_and_time(line: UnitOfWork) -> None:
     """Renewals of one holder since a moment, intents included; other certificates do not count."""
     with line.read() as stores:

@@ -237,6 +237,11 @@ class MemoryCertificates(Store):
         were_valid = {c.spki_sha256 for c in kept if c.state is not CertificateState.INTENDED}
         return bool(spki_sha256) and spki_sha256 in were_valid
 
+    def has_revoked_key(self, spki_sha256: str) -> bool:
+        kept = self.state.certificates.values()
+        revoked = {c.spki_sha256 for c in kept if c.state is CertificateState.REVOKED}
+        return bool(spki_sha256) and spki_sha256 in revoked
+
     def renewed_since(self, principal_id: str, since: datetime) -> builtins.list[datetime]:
         every = self.state.certificates.values()
         mine = [c for c in every if c.principal_id == principal_id and c.replaces]

@@ -55,6 +55,10 @@ class LineStore(Protocol):
         """
         ...
 
+    def has_revoked_key(self, spki_sha256: str) -> bool:
+        """Return whether a revoked certificate, ours or a partner's, has this key; False for an empty digest."""
+        ...
+
     def renewed_since(self, principal_id: str, since: datetime) -> Sequence[datetime]:
         """Return when each renewal of this principal since then was recorded, oldest first; intents count."""
         ...

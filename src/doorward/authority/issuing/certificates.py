@@ -61,7 +61,8 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
     Raises:
         MalformedInput: as `pki.csr.parse_csr`; the claim can be used again.
         RequestRefused: as the claim refuses; `principal-suspended`, `principal-removed`; `certificate-refused`:
-            lint found an error, or the entitlement changed in between.
+            lint found an error, or the entitlement changed in between; `key-used-before`: a revoked certificate had the
+            principal's key.
         NotFound: `not-founded`, `principal-unknown`, and as the claim raises.
         Unavailable: `keys-unavailable`, `authority-replaced`, or the database cannot be reached: nothing was issued.
     """
@@ -155,6 +156,7 @@ def _record_intent(services: Services, stores: Stores, draft: _Draft) -> None:
     claim, intended = draft.claim, draft.intended
     _require_same(claim.examine(stores, services.clock.now()), draft.entitlement)
     claim.redeem(services, stores, intended.record)
+    _refuse_revoked_key(stores, intended.record)
     stores.certificates.add_intended(intended.record)
     stores.outbox.add(new_certificate_event(services, EventType.CERTIFICATE_INTENDED, intended))
 
@@ -185,6 +187,7 @@ def _record_issued(services: Services, stores: Stores, signed: _Signed) -> int:
         # was not valid yet and so not among them.
         require_active(stores, draft.entitlement.principal_id)
     draft.claim.settle(services, stores, record)
+    _refuse_revoked_key(stores, record)
     if draft.entitlement.replaces:
         stores.outbox.add(new_certificate_event(services, EventType.CERTIFICATE_RENEWED, draft.intended))
     stores.certificates.complete(record.id, sha256=record.sha256, der=record.der)
@@ -193,6 +196,19 @@ def _record_issued(services: Services, stores: Stores, signed: _Signed) -> int:
     issued = EventType.CERTIFICATE_ISSUED
     stores.outbox.add(new_certificate_event(services, issued, draft.intended, facts=signed.facts))
     return stores.changes.note(ChangeKind.CERTIFICATE, record.id, services.clock.now())
+
+
+def _refuse_revoked_key(stores: Stores, record: CertificateRecord) -> None:
+    """Refuse a principal's key if a certificate with it is revoked: a thief may have it, under this or another name.
+
+    A renewal refuses every key that had a certificate (renewal).
+    """
+    if record.principal_id and stores.certificates.has_revoked_key(record.spki_sha256):
+        raise RequestRefused(
+            "key-used-before",
+            "a certificate with this key was issued before, and is revoked",
+            hint="make a new key",
+        )
 
 
 def _require_same(now: Entitlement, before: Entitlement) -> None:

@@ -102,6 +102,15 @@ _HAS_KEY = (
     )
     .limit(1)
 )
+_HAS_REVOKED_KEY = (
+    select(_C.id)
+    .where(
+        _C.tenant == CURRENT_TENANT,
+        _C.spki_sha256 == bindparam("key"),
+        _C.state == CertificateState.REVOKED,
+    )
+    .limit(1)
+)
 _RENEWED_SINCE = select(_C.created_at).where(
     _C.tenant == CURRENT_TENANT,
     _C.principal_id == bindparam("principal_id"),
@@ -230,6 +239,10 @@ class SqlCertificates:
     def has_key(self, spki_sha256: str) -> bool:
         """Return whether a certificate that was ever valid has this key."""
         return bool(spki_sha256) and self._transaction.value(_HAS_KEY, key=spki_sha256) is not None
+
+    def has_revoked_key(self, spki_sha256: str) -> bool:
+        """Return whether a revoked certificate has this key."""
+        return bool(spki_sha256) and self._transaction.value(_HAS_REVOKED_KEY, key=spki_sha256) is not None
 
     def renewed_since(self, principal_id: str, since: datetime) -> builtins.list[datetime]:
         """Return when each renewal of this principal since then was recorded, oldest first."""
