@@ -205,6 +205,9 @@ def test_serial_numbers_are_kept_for_each_manufacturer(work: UnitOfWork) -> None
         stores.factory_serials.save(replace(barred, created_at=LATER))
         assert stores.factory_serials.get(ACME, "SN-1") == barred
         assert stores.factory_serials.count(ACME) == 1
+        assert stores.factory_serials.count_in(ACME, SerialStanding.BARRED) == 1
+        assert stores.factory_serials.count_in(ACME, SerialStanding.EXPECTED) == 0
+        assert stores.factory_serials.count_in(OTHER, SerialStanding.BARRED) == 0
         assert stores.factory_serials.remove_all(ACME) == 1
         assert stores.factory_serials.count(ACME) == 0
 

@@ -16,6 +16,7 @@ from doorward.stores.fleet_records import (
     FactorySerialRecord,
     ManufacturerAuthorityRecord,
     ManufacturerRecord,
+    SerialStanding,
 )
 from tests.support.memory_acme import MemoryAcme
 from tests.support.memory_inventory import State, Store
@@ -162,6 +163,10 @@ class MemoryFactorySerials(Store):
 
     def count(self, manufacturer_id: str) -> int:
         return sum(of == manufacturer_id for of, _ in self.state.factory_serials)
+
+    def count_in(self, manufacturer_id: str, standing: SerialStanding) -> int:
+        every = self.state.factory_serials.values()
+        return sum((one.manufacturer_id, one.standing) == (manufacturer_id, standing) for one in every)
 
     def remove_all(self, manufacturer_id: str) -> int:
         kept = self.writable().factory_serials

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         FactorySerialRecord,
         ManufacturerAuthorityRecord,
         ManufacturerRecord,
+        SerialStanding,
     )
 
 
@@ -140,6 +141,10 @@ class FactorySerialStore(Protocol):
 
     def count(self, manufacturer_id: str) -> int:
         """Return how many serial numbers of a manufacturer were stated."""
+        ...
+
+    def count_in(self, manufacturer_id: str, standing: SerialStanding) -> int:
+        """Return how many serial numbers of a manufacturer have this standing."""
         ...
 
     def remove_all(self, manufacturer_id: str) -> int:

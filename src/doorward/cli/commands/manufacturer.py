@@ -137,9 +137,14 @@ def show(state: State, name: str) -> None:
     is_flag=True,
     help="Revoke the certificates of its devices too; without it, they keep them.",
 )
+@click.option(
+    "--forget-barred",
+    is_flag=True,
+    help="Forget its barred serial numbers too; without it, a manufacturer with some is not removed.",
+)
 @YES
 @click.pass_obj
-def remove(state: State, name: str, revoke_devices: bool, yes: bool) -> None:
+def remove(state: State, /, name: str, *, revoke_devices: bool, forget_barred: bool, yes: bool) -> None:
     """Remove a manufacturer: its devices can ask no more, and those that wait are forgotten."""
     question = f"remove manufacturer {name}" + (
         ", and revoke the certificates of its devices?" if revoke_devices else "?"
@@ -147,7 +152,11 @@ def remove(state: State, name: str, revoke_devices: bool, yes: bool) -> None:
     ask(state, question, yes=yes)
     installation, hindered = state.withdrawal()
     done = parts.manufacturers.remove_manufacturer(
-        installation.services, name, revoke_devices=revoke_devices, actor=actor()
+        installation.services,
+        name,
+        revoke_devices=revoke_devices,
+        forget_barred=forget_barred,
+        actor=actor(),
     )
     notes = (*done.notes, *hindered)
     value, line = confirmed(installation.services, done.seq, notes)

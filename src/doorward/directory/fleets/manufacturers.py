@@ -32,6 +32,7 @@ from doorward.stores.fleet_records import (
     EnrolmentState,
     ManufacturerAuthorityRecord,
     ManufacturerRecord,
+    SerialStanding,
 )
 from doorward.stores.prerequisites import require_tenant
 from doorward.stores.protocols import Stores
@@ -188,7 +189,7 @@ def describe_authority(authority: ManufacturerAuthorityRecord) -> str:
 
 
 def remove_manufacturer(
-    services: Services, name: str, *, revoke_devices: bool = False, actor: str
+    services: Services, name: str, *, revoke_devices: bool = False, forget_barred: bool = False, actor: str
 ) -> ChangeResult[ManufacturerRecord]:
     """Remove a manufacturer: its devices that wait are forgotten; those with a certificate keep it.
 
@@ -198,15 +199,22 @@ def remove_manufacturer(
         revoke_devices: revoke the certificates of its devices too. They are revoked in short transactions before the
             manufacturer is removed, so an interrupted command can be repeated; what was issued meanwhile follows in the
             transaction of the removal.
+        forget_barred: forget its barred serial numbers too: after a later import they would get certificates.
         actor: who acts.
 
     Raises:
         NotFound: `manufacturer-unknown`, `not-founded`.
+        RequestRefused: `barred-serials`, before anything is revoked.
     """
+    if not forget_barred:
+        with services.work.read() as stores:
+            _refuse_bars(stores, require_manufacturer(stores, name))
     revoked = _revoke_devices(services, name, actor=actor) if revoke_devices else 0
     now = services.clock.now()
     with services.work.change() as stores:
         found = require_manufacturer(stores, name)
+        if not forget_barred:
+            _refuse_bars(stores, found)
         if revoke_devices:
             rest = stores.device_enrolments.list(
                 states=_WITH_CERTIFICATE, manufacturer_id=found.id, limit=MOST_DEVICES
@@ -235,6 +243,17 @@ def remove_manufacturer(
             else f"{enrolled} of its devices have certificates of ours {kept}"
         )
     return ChangeResult(value=replace(found, removed_at=now), seq=seq, notes=tuple(notes))
+
+
+def _refuse_bars(stores: Stores, manufacturer: ManufacturerRecord) -> None:
+    """Refuse to forget bars: the same manufacturer may be imported again."""
+    barred = stores.factory_serials.count_in(manufacturer.id, SerialStanding.BARRED)
+    if barred:
+        raise RequestRefused(
+            "barred-serials",
+            f"{barred} serial numbers of {manufacturer.name} are barred, and would not be after a later import",
+            hint="the events serial:barred name them, to bar them again after an import; --forget-barred removes it now",
+        )
 
 
 def _revoke_devices(services: Services, name: str, *, actor: str) -> int:

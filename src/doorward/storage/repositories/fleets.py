@@ -126,6 +126,10 @@ _SERIAL = DriverStatement(
 _COUNT_SERIALS = DriverStatement(
     "SELECT COUNT(*) FROM factory_serials WHERE tenant = :this_tenant AND manufacturer_id = :manufacturer_id"
 )
+_COUNT_SERIALS_IN = DriverStatement(
+    """SELECT COUNT(*) FROM factory_serials
+    WHERE tenant = :this_tenant AND manufacturer_id = :manufacturer_id AND standing = :standing"""
+)
 _REMOVE_SERIALS = DriverStatement(
     "DELETE FROM factory_serials WHERE tenant = :this_tenant AND manufacturer_id = :manufacturer_id"
 )
@@ -367,6 +371,13 @@ class SqlFactorySerials:
     def count(self, manufacturer_id: str) -> int:
         """Return how many serial numbers were stated."""
         return int(self._transaction.driver_value(_COUNT_SERIALS, manufacturer_id=manufacturer_id))
+
+    def count_in(self, manufacturer_id: str, standing: SerialStanding) -> int:
+        """Return how many serial numbers have this standing."""
+        found = self._transaction.driver_value(
+            _COUNT_SERIALS_IN, manufacturer_id=manufacturer_id, standing=standing.value
+        )
+        return int(found)
 
     def remove_all(self, manufacturer_id: str) -> int:
         """Remove all of a manufacturer."""

@@ -12,8 +12,10 @@ from doorward.authority import holder_certificates
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import ConfigurationError, MalformedInput, NotFound, RequestRefused
 from doorward.directory.fleets import manufacturers, serials
+from doorward.directory.fleets.serials import state_serials
 from doorward.partners.importing import import_partner
 from doorward.partners.terms import Terms
+from doorward.stores.fleet_records import SerialStanding
 from doorward.stores.records import AuthorityKind
 from tests.support.certificates.issuing import SERVER, toy_ca
 from tests.support.factory import NEVER, approve, enrol, import_factory, new_factory, pending
@@ -233,6 +235,27 @@ def test_every_page_of_a_device_is_revoked_with_its_manufacturer(world, factory,
     assert {world.certificate(one).state for one in held} == {CertificateState.REVOKED}
     with world.work.read() as stores:
         assert stores.certificates.get(record.id).state is CertificateState.VALID
+
+
+def test_a_removal_forgets_no_bar_by_accident(world, factory):
+    """Nothing is removed or revoked without `forget_barred`, also if the bar comes during the removal."""
+    device = factory.device("SN-1")
+    approve(world, pending(world, factory, device), "sensor-2")
+    record = enrol(world, factory, device).record
+
+    def bar():
+        world.work.__dict__.pop("change", None)
+        state_serials(world.services, "acme", ["SN-2"], SerialStanding.BARRED, actor=OPERATOR)
+
+    before_change(world, 1, bar)
+    with refused(RequestRefused, "barred-serials"):
+        manufacturers.remove_manufacturer(world.services, "acme", actor=OPERATOR)
+    with refused(RequestRefused, "barred-serials"):
+        manufacturers.remove_manufacturer(world.services, "acme", revoke_devices=True, actor=OPERATOR)
+    with world.work.read() as stores:
+        assert stores.certificates.get(record.id).state is CertificateState.VALID
+        assert stores.manufacturers.by_name("acme") is not None
+    manufacturers.remove_manufacturer(world.services, "acme", forget_barred=True, actor=OPERATOR)
 
 
 def test_what_is_issued_during_the_revocation_is_revoked_too(world, factory):
