@@ -94,7 +94,7 @@ def refuse_barred(stores: Stores, enrolment: DeviceEnrolmentRecord) -> None:
     stated = _find_stated(stores, enrolment)
     if stated is not None and stated.standing is SerialStanding.BARRED:
         raise RequestRefused(
-            BARRED,
+            "serial-barred",
             "the serial number of this device is barred",
             hint="an operator can lift the bar: `doorward manufacturer expect NAME SERIAL --lift-bar`",
         )
