@@ -109,6 +109,7 @@ def test_possible_clones_are_not_approved_with_all(site: Site, maker: CertifiedK
         ["approve"],
         ["approve", "--all"],
         ["approve", "den_x", "--all", "--manufacturer", "maker"],
+        ["approve", "den_x", "--manufacturer", "maker"],
         ["approve", "den_x", "den_y", "--name", "gauge-1"],
         ["pending", "--csv", "--json"],
     ],

@@ -81,12 +81,17 @@ def pending(state: State, manufacturer: str, every: bool, as_csv: bool) -> None:
 @click.option(
     "--all", "every", is_flag=True, help="All devices that wait, of --manufacturer, but no possible clones."
 )
-@click.option("--manufacturer", default="", shell_complete=complete_manufacturer, help="For --all.")
+@click.option(
+    "--manufacturer",
+    default="",
+    shell_complete=complete_manufacturer,
+    help="The manufacturer of the devices, for --all; or of all rows, for --from.",
+)
 @click.option(
     "--from",
     "file",
     type=_FILE,
-    help="A CSV file with the columns id or serial, and name and groups if wanted.",
+    help="A CSV file with the columns id or serial, and manufacturer, name and groups if wanted; no possible clones.",
 )
 @click.pass_obj
 def approve(
@@ -103,8 +108,8 @@ def approve(
     """Approve devices: each gets its certificate at its next contact. One that is refused stops no other."""
     if bool(ids) + every + (file is not None) != 1:
         raise click.UsageError("Give ids, or --all --manufacturer NAME, or --from FILE.")
-    if every != bool(manufacturer):
-        raise click.UsageError("--all and --manufacturer belong together.")
+    if (every and not manufacturer) or (ids and manufacturer):
+        raise click.UsageError("--manufacturer belongs to --all, which needs it, or to --from.")
     if name and len(ids) != 1:
         raise click.UsageError("--name is for one device.")
     services = state.installation().services
@@ -144,7 +149,8 @@ def _select(
     """Return what to approve; a file with faults is refused as a whole, with every fault."""
     lists, services = parts.approval_lists, state.installation().services
     if file is not None:
-        selected = lists.select_rows(services, parts.pem.read_bounded(file, 64 << 20), groups=groups)
+        data = parts.pem.read_bounded(file, 64 << 20)
+        selected = lists.select_rows(services, data, manufacturer=manufacturer, groups=groups)
         if selected.faults:
             raise ConfigurationError(selected.faults)
     elif manufacturer:
@@ -185,7 +191,11 @@ def _lines(done: list[Outcome], failed: list[Outcome], past: str) -> Iterator[st
         yield f"{past} [bold]{escape(one.name or one.wish.enrolment_id)}[/bold] {escape(serial)}".rstrip()
     for one in failed:
         if one.error is not None:
-            yield f"[red]not {past}[/red] {escape(one.wish.enrolment_id)}: {escape(one.error.detail)} [dim]({one.error.code})[/dim]"
+            hint = f"; {escape(one.error.hint)}" if one.error.hint else ""
+            yield (
+                f"[red]not {past}[/red] {escape(one.wish.enrolment_id)}: {escape(one.error.detail)}{hint} "
+                f"[dim]({one.error.code})[/dim]"
+            )
 
 
 def _outcome_row(one: Outcome) -> dict[str, Any]:

@@ -45,11 +45,19 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What an operator wants for one device; an empty name is made by the template of its tag."""
+    """What an operator wants for one device.
+
+    Args:
+        enrolment_id: `den_…`.
+        name: empty: made by the template of its tag.
+        groups: beside those of its tag.
+        only_new: the operator named many devices at once, so approve this one only if it is new: see `approve`.
+    """
 
     enrolment_id: str
     name: str = ""
     groups: tuple[str, ...] = ()
+    only_new: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +92,14 @@ def approve_each(services: Services, wishes: Iterable[Wish], *, actor: str) -> I
     """Approve devices one by one, and yield what happened to each; a refusal does not end the others."""
     for wish in wishes:
         try:
-            done = approve(services, wish.enrolment_id, name=wish.name, groups=wish.groups, actor=actor)
+            done = approve(
+                services,
+                wish.enrolment_id,
+                name=wish.name,
+                groups=wish.groups,
+                only_new=wish.only_new,
+                actor=actor,
+            )
         except (RequestRefused, MalformedInput) as error:
             yield Outcome(wish=wish, error=error)
             continue
@@ -105,7 +120,13 @@ def refuse_each(services: Services, enrolment_ids: Iterable[str], *, actor: str)
 
 
 def approve(
-    services: Services, enrolment_id: str, *, name: str = "", groups: Sequence[str] = (), actor: str
+    services: Services,
+    enrolment_id: str,
+    *,
+    name: str = "",
+    groups: Sequence[str] = (),
+    only_new: bool = False,
+    actor: str,
 ) -> ChangeResult[DeviceEnrolmentRecord]:
     """Approve one device; at its next contact it gets its certificate.
 
@@ -115,18 +136,22 @@ def approve(
         name: the device's name; empty: as the template of its tag makes it. A device that is in the directory already
             keeps its name. The name of a device of the directory that has no certificate means this device.
         groups: names of groups, beside those of its tag; missing groups are created, and `.notes` say so.
+        only_new: refuse a duplicate, a refused device and a possible clone. An operator approves each of them by its id.
         actor: who approves.
 
     Raises:
         NotFound: `enrolment-unknown`.
         MalformedInput: `name-malformed`.
-        RequestRefused: `enrolment-state`, `name-taken`, `name-in-rules`, `template-missing`, `template-unusable`,
-            `group-unknown`; `device-has-name`: another name than the one that it has; `manufacturer-removed`; `serial-barred`.
+        RequestRefused: `enrolment-state`, `device-not-new`, `name-taken`, `name-in-rules`, `template-missing`,
+            `template-unusable`, `group-unknown`; `device-has-name`: another name than the one that it has;
+            `manufacturer-removed`; `serial-barred`.
     """
     now = services.clock.now()
     with services.work.change() as stores:
         before = require_enrolment(stores, enrolment_id)
         next_state(before.state, EnrolmentStep.APPROVE)
+        if only_new:
+            _refuse_not_new(before)
         decision = _make_decision(stores, before, name, groups, actor)
         after, notes = approve_within(services, stores, before, decision, now=now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, after.principal_id, now)
@@ -190,6 +215,15 @@ def refuse(services: Services, enrolment_id: str, *, actor: str) -> ChangeResult
     return ChangeResult(value=after, seq=seq, notes=tuple(notes))
 
 
+def is_suspicious(enrolment: DeviceEnrolmentRecord) -> bool:
+    """Return whether the enrolment may be of a clone: it repeats, or has several keys or addresses."""
+    return (
+        enrolment.state is EnrolmentState.DUPLICATE
+        or enrolment.reason == "serial-known"
+        or (enrolment.keys, enrolment.sources) != (1, 1)
+    )
+
+
 def require_enrolment(stores: Stores, enrolment_id: str) -> DeviceEnrolmentRecord:
     """Return an enrolment; raise `NotFound` (`enrolment-unknown`)."""
     found = stores.device_enrolments.get(enrolment_id)
@@ -200,6 +234,18 @@ def require_enrolment(stores: Stores, enrolment_id: str) -> DeviceEnrolmentRecor
             hint="`doorward device pending` shows the devices that wait",
         )
     return found
+
+
+def _refuse_not_new(enrolment: DeviceEnrolmentRecord) -> None:
+    """Raise `RequestRefused` (`device-not-new`) unless the device waits for the first time and seems to be no clone."""
+    if enrolment.state is EnrolmentState.PENDING and not is_suspicious(enrolment):
+        return
+    was_refused = enrolment.state is EnrolmentState.REFUSED
+    raise RequestRefused(
+        "device-not-new",
+        "an operator refused this device" if was_refused else "this device may be a clone",
+        hint=f"if it is good, approve it by its id: doorward device approve {enrolment.id}",
+    )
 
 
 def _make_decision(
