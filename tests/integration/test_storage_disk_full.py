@@ -30,8 +30,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 32 MB: large enough for the reserve."""
-    yield from _mounted(tmp_path, "32m")
+    """A file system of 96 MB: its preallocated log has room for a checkpoint's pages and those of one filler row."""
+    yield from _mounted(tmp_path, "96m")
 
 
 def _mounted(tmp_path: Path, size: str) -> Iterator[Path]:

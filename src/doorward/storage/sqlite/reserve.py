@@ -31,8 +31,8 @@ LOW_BYTES = 64 * 1024 * 1024
 """If less is free, traffic is refused; on a small disk the limit is an eighth of the disk."""
 PREALLOCATED_BYTES = 8 * 1024 * 1024
 """Preallocated blocks of the write-ahead log: twice the size at which SQLite makes a checkpoint."""
-FILLER_ROWS, FILLER_BYTES = 12, 512 * 1024
-"""Reserved pages inside the file: some hundred withdrawals, of a few new pages each, because a certificate is in ten indexes."""
+FILLER_ROWS, FILLER_BYTES = 8, 512 * 1024
+"""Reserved pages inside the file: some hundred withdrawals, of two or three new pages each."""
 BALLAST_BYTES = 2 * 1024 * 1024
 """Enough for SQLite's shared memory, its log with the pages of one change, and the CRLs."""
 NOTHING_FREE_BYTES = 2 * 1024 * 1024
