@@ -154,7 +154,7 @@ def test_revocations_reach_the_list(installation: Installation) -> None:
                 return False
             return crl.get_revoked_certificate_by_serial_number(issued.record.serial) is not None
 
-        assert eventually(listed, 15)
+        assert eventually(listed, 60)
     finally:
         serve.stop()
 
