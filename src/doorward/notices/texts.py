@@ -18,7 +18,7 @@ LANGUAGES = ("en", "de")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Whose mails these are: the name of the organisation, the portal's address, and where people find help."""
+    """The organisation that sends the mails: its name, the portal's address, and where people find help."""
 
     brand: str
     portal: str
@@ -118,7 +118,7 @@ def _digest_en(content: DigestContent, sender: Sender) -> MailText:
         *(["", "The first that end:"] if content.first else []),
         *_list_first(content),
         "",
-        "All of them: doorward cert list --ending 30d",
+        f"All of them: doorward cert list --ending {content.days}d --limit 1000",
         "Failed messages: doorward notices list",
     ]
     return MailText(
@@ -137,7 +137,7 @@ def _digest_de(content: DigestContent, sender: Sender) -> MailText:
         *(["", "Die ersten, die enden:"] if content.first else []),
         *_list_first(content),
         "",
-        "Alle: doorward cert list --ending 30d",
+        f"Alle: doorward cert list --ending {content.days}d --limit 1000",
         "Gescheiterte Nachrichten: doorward notices list",
     ]
     return MailText(

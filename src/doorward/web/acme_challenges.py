@@ -1,11 +1,11 @@
-"""The listener for http-01: it answers the tokens of open orders, and leads browsers to the door.
+"""The listener for http-01: it answers the tokens of open orders, and redirects browsers to the door.
 
     GET /.well-known/acme-challenge/<token>   the key authorization of a challenge
     GET, HEAD of anything else                308 to the same address by https, for hosts of the door only
 
 An authority asks over plain HTTP, so the answer must have no secret: a key authorization is the token and a digest of the
-account's public key. A request for another host gets 404, so that no link leads through here to elsewhere; nothing of an
-application is reachable here.
+account's public key. A request for another host gets 404: otherwise a link to this listener could redirect people to any site. No application
+can be reached here.
 Standard: RFC 8555 section 8.3; RFC 9110 section 15.4.9.
 """
 
@@ -52,7 +52,7 @@ class ChallengeSurface:
 
     def routes(self) -> list[Route]:
         """Return the routes; GET answers HEAD too."""
-        return [Route(PATH, self.answer), Route("/{path:path}", self.lead)]
+        return [Route(PATH, self.answer), Route("/{path:path}", self.redirect)]
 
     async def answer(self, request: Request) -> Response:
         """Answer a token; a text that can be no token is not looked up."""
@@ -66,8 +66,8 @@ class ChallengeSurface:
             found, media_type="application/octet-stream", headers={"Cache-Control": "no-store"}
         )
 
-    async def lead(self, request: Request) -> Response:
-        """Lead to the door, if the host is one of its."""
+    async def redirect(self, request: Request) -> Response:
+        """Redirect to the door if the host is one of its hosts."""
         host = request.headers.get("host", "").partition(":")[0].lower()
         target = request.scope["raw_path"].decode("latin-1")
         if query := request.scope["query_string"].decode("latin-1"):

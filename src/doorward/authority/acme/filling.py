@@ -142,11 +142,9 @@ class AcmeFilling:
     def _unwanted(self, stores: Stores, order: OrderRecord, record: AcmeOrderRecord) -> str:
         """Return why the order must not be filled: an attacker who controls a gateway must not get other names."""
         if order.purpose == PORTAL_APPLICATION:
-            return (
-                ""
-                if order.hosts == (self._options.portal_host,)
-                else "no ACME authority certifies the portal"
-            )
+            # Only the settings choose the portal's authority: no document names one for it.
+            is_meant = order.hosts == (self._options.portal_host,) and not record.directory
+            return "" if is_meant else "no ACME authority certifies the portal"
         app = load_snapshot(stores).policies.get(order.purpose)
         if app is None or tuple(sorted(app.hosts)) != order.hosts:
             return "the application has other hosts now"

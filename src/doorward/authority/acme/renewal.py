@@ -56,18 +56,16 @@ def _asked(
     begin, end = leaf.not_valid_before_utc, record.ends_at or leaf.not_valid_after_utc
     now = services.clock.now()
     if end <= now:
-        return replace(
-            record, ask_again_at=None
-        )  # it was not renewed: its application or its gateway is gone
+        # it was not renewed: its application or its gateway is gone
+        return replace(record, ask_again_at=None)
     wait, renew_at = USUAL_ASKING, record.renew_at
     try:
         with accounts.conversation(directory) as conversation:
             window = conversation.renewal_window(renewal_id(leaf))
             wait = timedelta(seconds=conversation.wait_seconds) if conversation.wait_seconds else USUAL_ASKING
     except DoorwardError:
-        return replace(
-            record, ask_again_at=now + USUAL_ASKING
-        )  # RFC 9773 section 4.3.3: failures change nothing
+        # RFC 9773 section 4.3.3: failures change nothing
+        return replace(record, ask_again_at=now + USUAL_ASKING)
     if window is not None:
         renew_at = min(choose_in_window(window, record.order_id), begin + (end - begin) * _LATEST)
     wait = min(max(wait, SHORTEST_ASKING), LONGEST_ASKING, (end - begin) / 10)

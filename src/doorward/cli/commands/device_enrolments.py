@@ -12,6 +12,7 @@ import click
 from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.completing import complete_enrolment, complete_group, complete_manufacturer
+from doorward.cli.csv_option import refuse_two_forms
 from doorward.cli.output import REFUSED
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
@@ -45,8 +46,7 @@ _COLUMNS = (
 @click.pass_obj
 def pending(state: State, manufacturer: str, every: bool, as_csv: bool) -> None:
     """List devices that wait for an operator: new ones, and duplicates, which may be clones."""
-    if as_csv and state.output.as_json:
-        raise click.UsageError("Choose one of --csv and --json.")
+    refuse_two_forms(state, as_csv=as_csv)
     services = state.installation().services
     names = {
         one.manufacturer.id: one.manufacturer.name for one in parts.manufacturers.list_manufacturers(services)

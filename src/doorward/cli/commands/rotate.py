@@ -13,6 +13,7 @@ from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.confirming import YES, ask, confirmed
 from doorward.cli.screen import escape
+from doorward.cli.spans import read_span
 from doorward.cli.state import State, actor
 
 if TYPE_CHECKING:
@@ -34,16 +35,6 @@ IGNORE_AWAY = click.option(
 ABANDON = click.option(
     "--abandon-missing", is_flag=True, help="Also if certificates have no successor: they are refused then."
 )
-
-
-def _read_span(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
-    """Return the time that an option gives; None without the option."""
-    if value is None:
-        return None
-    try:
-        return timedelta(seconds=round(parts.durations.parse_duration(value).total_seconds()))
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from None
 
 
 @click.command("prepare", cls=Command)
@@ -133,7 +124,7 @@ def activate(state: State, ignore_away: bool, dry_run: bool) -> None:
 @click.command("drain", cls=Command)
 @click.option(
     "--over",
-    callback=_read_span,
+    callback=read_span,
     metavar="TIME",
     help="Spread the certificates over this time, such as 24h or 14d; a day without it.",
 )

@@ -3,8 +3,8 @@
 At the first contact of a device with this serial number in its factory certificate, it is the device of the row: it has
 its name and groups already. A serial number that was barred stays so: an import does not admit it.
 
-Not here: what follows from an expected number (`directory.fleets.rules`). Files without serial numbers load nothing of
-the fleets.
+Not here: how a device with an expected number is approved (`directory.fleets.rules`). This module is imported only if a file
+has serial numbers.
 """
 
 from __future__ import annotations

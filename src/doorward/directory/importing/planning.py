@@ -124,7 +124,7 @@ class FreedNames:
 
 
 def is_as_said(there: Principal, entry: Entry) -> bool:
-    """Return whether nothing of this entry has to be changed. Further groups, and being suspended, are no difference."""
+    """Return whether a principal has the name and groups of an entry already; other groups and its state do not count."""
     same_name = entry.display_name is None or there.display_name == entry.display_name
     return same_name and set(entry.groups) <= set(there.direct_groups)
 

@@ -378,6 +378,14 @@ def test_the_portal_is_certified_if_the_settings_say_so(site: Site) -> None:
     assert site.filled(order)
 
 
+def test_a_gateway_chooses_no_authority_for_the_portal(site: Site) -> None:
+    """Only the settings name it: an order with another directory is refused, and that server is never asked."""
+    portal = "portal.corp.example"
+    order = site.order((portal,), purpose=PORTAL_APPLICATION, directory="https://elsewhere.example/directory")
+    site.make(portal_host=portal).work()
+    assert order_status(site.world.services, order).order.state is OrderState.REFUSED
+
+
 def test_a_directory_of_an_application(site: Site) -> None:
     """The document's directory goes before that of the settings, and has an account of its own."""
     directory = site.server.directory
