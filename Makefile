@@ -51,7 +51,7 @@ unit: $(STAMP)
 
 test: $(STAMP)
 	@tools/debian.sh openssl:openssl curl:curl pk12util:libnss3-tools nginx:nginx \
-		pg_ctlcluster:postgresql mosquitto:mosquitto mosquitto_pub:mosquitto-clients pki:strongswan-pki \
+		pg_ctlcluster:postgresql mosquitto:mosquitto mosquitto_pub:mosquitto-clients pki:strongswan-pki promtool:prometheus \
 		chromium:chromium firefox-esr:firefox-esr node:nodejs
 	$(BIN)/python -m tools.checks test
 

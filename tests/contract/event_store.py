@@ -58,6 +58,7 @@ class EventStoreContract:
         assert store.pending(10) == []
         assert store.nodes([]) == []
         assert store.latest_checkpoint() is None
+        assert store.latest_checkpoint_at() is None
         assert list(store.leaves(0, 10)) == []
         assert list(store.node_range(1, 0, 10)) == []
         assert list(store.openings(0, 10)) == []
@@ -140,8 +141,9 @@ class EventStoreContract:
         """Checkpoints are kept as text and the largest size wins."""
         store.store_checkpoint("one\n1\n—\n", 1, NOON)
         store.store_checkpoint("two\n20\n—\n", 20, NOON)
-        store.store_checkpoint("three\n3\n—\n", 3, NOON)
+        store.store_checkpoint("three\n3\n—\n", 3, NOON - timedelta(hours=1))
         assert store.latest_checkpoint() == "two\n20\n—\n"
+        assert store.latest_checkpoint_at() == NOON
         every = [(1, "one\n1\n—\n"), (3, "three\n3\n—\n"), (20, "two\n20\n—\n")]
         assert list(store.stored_checkpoints(None, None)) == every
         assert list(store.stored_checkpoints(1, 3)) == every[1:2]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
+import time
+import urllib.error
 import urllib.request
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,9 +14,10 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from prometheus_client.parser import text_string_to_metric_families
 
 from doorward.authority import orders as orders_module
-from doorward.authority.gateways import register_gateway
+from doorward.authority.gateways import confirm, register_gateway
 from doorward.authority.issuing import Issued, issue
 from doorward.authority.orders import fill_order, order_status, place_order
 from doorward.authority.revocation import revoke
@@ -24,6 +28,7 @@ from doorward.core.ports import KeyKind
 from doorward.demo.ports import free_port
 from doorward.directory.principals import add_principal
 from doorward.directory.session_keys import current_session_key
+from doorward.gateway.authorizer.measuring import ConnectionMeter, Step
 from doorward.pki.csr import build_csr
 from doorward.runtime import evidence as room
 from doorward.runtime import serve as module
@@ -33,6 +38,7 @@ from doorward.runtime.serve import Serve
 from doorward.runtime.world import SoftwareKeys
 from doorward.stores.records import AuthorityKind, OrderState
 from doorward.stores.services import Services
+from doorward.web.metrics import SHARED_SECONDS
 from doorward.wire.jose import parse_jwks
 from tests.support.doorway import ACTOR, eventually
 from tests.support.refusals import refused
@@ -299,3 +305,54 @@ def test_ocsp_answers_are_kept_fresh(installation: Installation) -> None:
     assert answer is not None
     assert answer.next_update > datetime.now(UTC) + timedelta(hours=11)
     serve.stop()
+
+
+def test_prometheus_reads_the_metrics(installation: Installation) -> None:
+    """Of certificates, authorities and evidence, and of a gateway what it reported; in the format of Prometheus."""
+    opened = Installation(installation.settings.model_copy(update={"metrics_from": ("127.0.0.1/32",)}))
+    opened.unlock()
+    gateway = register_gateway(opened.services, name="gateway-1", assertion_jwk="{}")
+    meter = ConnectionMeter()
+    meter.count("allowed")
+    meter.note(Step.RECORD, 0.002)
+    meter.note(Step.RECORD, 9.0)
+    status = {"connections": 3, "envoys": 1, "trouble": ["one"], "measured": meter.report()}
+    serve = Serve(opened)
+    serve.start()
+    try:
+        assert eventually(lambda: b"doorward_checkpoint_timestamp_seconds" in get(opened, "/metrics"), 30)
+        confirm(opened.services, gateway.id, 0, json.dumps(status))
+        time.sleep(SHARED_SECONDS)
+        families = text_string_to_metric_families(get(opened, "/metrics").decode())
+        found = {
+            (one.name, *sorted(one.labels.values())): one.value for two in families for one in two.samples
+        }
+    finally:
+        serve.stop()
+        opened.close()
+    record = ("doorward_authorizer_step_seconds_bucket",)
+    assert found["doorward_gateway_up", "gateway-1"] == 1
+    assert found["doorward_gateway_connections", "gateway-1"] == 3
+    assert found["doorward_gateway_troubles", "gateway-1"] == 1
+    assert found["doorward_connections_answered_total", "allowed", "gateway-1"] == 1
+    assert found[(*record, "0.001", "gateway-1", "record")] == 0
+    assert found[(*record, "0.0025", "gateway-1", "record")] == 1
+    assert found[(*record, "+Inf", "gateway-1", "record")] == 2
+    assert found["doorward_certificates", "valid"] == 0
+    root = next(
+        one for one in found if one[0] == "doorward_authority_end_timestamp_seconds" and "root" in one
+    )
+    assert found[root] > time.time()
+    assert any(one[0] == "doorward_crl_next_update_timestamp_seconds" for one in found)
+    assert found["doorward_evidence_leaves",] > 0
+
+
+def test_metrics_are_off_by_default(installation: Installation) -> None:
+    """Nobody reads numbers of an installation that did not ask for it, also not from this machine."""
+    serve = Serve(installation)
+    serve.start()
+    try:
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            get(installation, "/metrics")
+    finally:
+        serve.stop()

@@ -91,6 +91,9 @@ class MemoryEventStore:
     def latest_checkpoint(self) -> str | None:
         return max(self.checkpoints)[1] if self.checkpoints else None
 
+    def latest_checkpoint_at(self) -> datetime | None:
+        return max(self.checkpoints)[2] if self.checkpoints else None
+
     def stored_checkpoints(self, above: int | None, to: int | None) -> Iterator[tuple[int, str]]:
         for size, text, _ in sorted(self.checkpoints):
             if (above is None or above < size) and (to is None or size <= to):

@@ -134,6 +134,10 @@ class EventStore(SealedEventOutbox, Protocol):
         """Return the text of the checkpoint with the largest size, or None before the first."""
         ...
 
+    def latest_checkpoint_at(self) -> datetime | None:
+        """Return when the checkpoint with the largest size was stored, UTC, or None before the first."""
+        ...
+
     def stored_checkpoints(self, above: int | None, to: int | None) -> Iterator[tuple[int, str]]:
         """Yield (stored size, text) of checkpoints with above < size <= to, sorted by size; None means no bound."""
         ...

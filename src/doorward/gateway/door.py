@@ -142,7 +142,7 @@ class Gateway:
         self._log_watch = LogWatch(self._running_statistics, self.ingest.note_gap, services.clock)
         self._reconciler = self._build_reconciler()
         self.last_seen = LastSeen(services, self.connections)
-        authorizer = Authorizer(
+        self._authorizer = Authorizer(
             self._authorizer_ports(event_limiter),
             self._decider,
             connections=self.connections,
@@ -157,7 +157,7 @@ class Gateway:
             clock=services.clock,
             is_ours=lambda pid: pid in self.supervisor.envoy_pids(),
         )
-        self._server = AuthorizerServer(authorizer, Path(options.door.authorizer_socket))
+        self._server = AuthorizerServer(self._authorizer, Path(options.door.authorizer_socket))
 
     def _register(self, assertion_jwk: Mapping[str, object]) -> None:
         """Register the gateway under its name; from now on every change waits for it."""
@@ -413,6 +413,7 @@ class Gateway:
                 },
                 "acme_challenges": self.publishing.shown_challenges(),
                 "silent_upstreams": dict(self._upstream_watch.silent()),
+                "measured": self._authorizer.meter.report(),
             }
         )
 

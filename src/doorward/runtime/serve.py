@@ -42,6 +42,7 @@ from doorward.runtime.privileges import Capability, needs_bind_service
 from doorward.runtime.roles import become_ordinary
 from doorward.runtime.settings import split_listen
 from doorward.web.app import build_challenge_app, build_status_app
+from doorward.web.metrics import MetricsSurface
 from doorward.web.pool import UseCasePool
 from doorward.web.serving import SocketPath, TcpAddress, WebServer
 
@@ -70,7 +71,9 @@ class Serve:
         settings, layout = installation.settings, installation.layout
         host, port = split_listen(settings.status_listen)
         self.status = WebServer(
-            build_status_app(self._services, self._pool), TcpAddress(host=host, port=port), name="status"
+            build_status_app(self._services, self._pool, metrics=_build_metrics(installation, self._pool)),
+            TcpAddress(host=host, port=port),
+            name="status",
         )
         self._factors = build_factor_context(installation)
         surfaces = PeopleSurfaces(installation, self._services, self._pool, self._factors)
@@ -286,6 +289,18 @@ def _est_servers(installation: Installation, surfaces: PeopleSurfaces, pool: Use
         return []
     path = SocketPath(path=installation.layout.est_socket)
     return [WebServer(surfaces.est(pool), path, name="est", spells=True)]
+
+
+def _build_metrics(installation: Installation, pool: UseCasePool) -> MetricsSurface | None:
+    """Return the metrics if somebody may read them; otherwise their library is not loaded."""
+    readers = installation.settings.metrics_from
+    if not readers:
+        return None
+    from doorward.runtime.metrics import InstallationMetrics  # noqa: PLC0415  an idle installation stays small
+
+    return MetricsSurface(
+        InstallationMetrics(installation.services, installation.event_log).render, pool, readers
+    )
 
 
 def build_factor_context(installation: Installation) -> FactorContext:

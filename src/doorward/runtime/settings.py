@@ -43,6 +43,7 @@ from doorward.enforcement.capacity import (
 from doorward.runtime.acme_settings import AcmeSettings
 from doorward.runtime.certificate_settings import CertificateSettings
 from doorward.runtime.durations import Duration
+from doorward.runtime.metrics_settings import MetricsSettings
 from doorward.runtime.notice_settings import NoticeSettings
 from doorward.stores.factor_records import LONGEST_SESSION
 from doorward.stores.renewal_terms import DAYS_AFTER_END, LONGEST_AFTER_END, RENEWALS_PER_DAY
@@ -136,7 +137,7 @@ _UNTOLD = frozenset({"database"})
 Listen = Annotated[str, AfterValidator(parse_listen)]
 
 
-class Settings(AcmeSettings, CertificateSettings, NoticeSettings):
+class Settings(AcmeSettings, CertificateSettings, MetricsSettings, NoticeSettings):
     """Everything that can be set; the description of each field is its documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

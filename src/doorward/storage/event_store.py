@@ -85,6 +85,12 @@ _LATEST_CHECKPOINT = (
     .order_by(log_checkpoints.c.size.desc())
     .limit(1)
 )
+_LATEST_CHECKPOINT_AT = (
+    select(log_checkpoints.c.at)
+    .where(log_checkpoints.c.tenant == CURRENT_TENANT)
+    .order_by(log_checkpoints.c.size.desc())
+    .limit(1)
+)
 _CHECKPOINTS = DriverStatement(
     select(log_checkpoints.c.size, log_checkpoints.c.text)
     .where(
@@ -178,6 +184,11 @@ class SqlEventStore(SqlEventOutbox):
         """Return the text of the checkpoint with the largest size."""
         text: str | None = self._transaction.value(_LATEST_CHECKPOINT)
         return text
+
+    def latest_checkpoint_at(self) -> datetime | None:
+        """Return when the checkpoint with the largest size was stored."""
+        at: datetime | None = self._transaction.value(_LATEST_CHECKPOINT_AT)
+        return at
 
     def stored_checkpoints(self, above: int | None, to: int | None) -> Iterator[tuple[int, str]]:
         """Yield (stored size, text) of the checkpoints with above < size <= to, ordered by size."""

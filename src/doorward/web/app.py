@@ -25,6 +25,7 @@ from doorward.web.edge import EdgeMiddleware, answer_http_errors
 from doorward.web.enrolment import EnrolmentSurface
 from doorward.web.est import EstSurface
 from doorward.web.look.rendering import Look
+from doorward.web.metrics import MetricsSurface
 from doorward.web.pages.errors import build_error_page
 from doorward.web.pages.surface import STATIC_BASE, PagesSurface
 from doorward.web.pool import UseCasePool
@@ -34,15 +35,23 @@ from doorward.web.sessions.surface import SessionSurface
 from doorward.web.status import StatusSurface
 
 
-def build_status_app(services: Services, pool: UseCasePool, *, downloads: int = MAX_DOWNLOADS) -> Starlette:
+def build_status_app(
+    services: Services,
+    pool: UseCasePool,
+    *,
+    downloads: int = MAX_DOWNLOADS,
+    metrics: MetricsSurface | None = None,
+) -> Starlette:
     """Return the application of the status listener; of all signing keys it needs only the OCSP responder's.
 
     Args:
         services: the ports of this process.
         pool: the threads that run use cases.
         downloads: how many large lists are sent at the same time.
+        metrics: the numbers for Prometheus; None has no such route.
     """
-    return build_surface(StatusSurface(services, pool, downloads=downloads).routes())
+    routes = StatusSurface(services, pool, downloads=downloads).routes()
+    return build_surface([*routes, *(metrics.routes() if metrics is not None else [])])
 
 
 def build_challenge_app(

@@ -125,6 +125,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "acme_challenge": "dns-01",
         "portal_from_acme": "true",
         "acme_dns_hook": "/etc/doorward/dns",
+        "metrics_from": "10.1.2.3, 10.4.0.0/16",
         "acme_ca_file": "/etc/doorward/acme-ca.pem",
         "acme_http_listen": "0.0.0.0:80",
         "brand_accent": "#7a0010",
@@ -440,3 +441,12 @@ def test_no_password_in_an_address(tmp_path: Path, address: str, place: str) -> 
     assert (fault.code, fault.key) == ("setting-invalid", "database")
     assert "geheim" not in f"{fault.message}{fault.hint}"
     assert "postgresql://user@host/name" in fault.message or "passfile=" in fault.message
+
+
+def test_readers_of_metrics_are_addresses_and_networks(tmp_path: Path) -> None:
+    """A word that is neither is refused: a reader that was misspelt must not become everybody."""
+    found = load_settings(environ={"DOORWARD_METRICS_FROM": "10.1.2.3, fd00::/8"}, data=tmp_path)
+    assert found.metrics_from == ("10.1.2.3/32", "fd00::/8")
+    for wrong in ("prometheus.example", "10.4.0.1/16", "*", " ".join(["10.1.2.3"] * 21)):
+        with pytest.raises(ConfigurationError):
+            load_settings(environ={"DOORWARD_METRICS_FROM": wrong}, data=tmp_path)

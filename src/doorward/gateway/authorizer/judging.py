@@ -47,6 +47,7 @@ from doorward.gateway.authorizer.anonymous import UNKNOWN_FACTS, anonymous_facts
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judgement_budget import JudgementBudget
+from doorward.gateway.authorizer.measuring import ALLOWED, ANONYMOUS, ConnectionMeter, Step
 from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import ConnectionRegistry, source_of
@@ -64,6 +65,8 @@ ATTEMPTS = 20
 
 GATE_SECONDS = 3.0
 """Longest total wait for Envoy to enforce new policies; each takes about 0.15 s. Envoy waits 5 s for our answer."""
+
+INTERNAL_ERROR = "internal-error"
 
 LARGEST_CERTIFICATE = 64 * 1024
 """Of URL-encoded PEM; a leaf with a 8192-bit RSA key is under 8 KiB."""
@@ -131,6 +134,7 @@ class Authorizer:
         self._clock = clock
         self._log_limiter = LogLimiter(clock)
         self._budget = JudgementBudget(clock)
+        self.meter = ConnectionMeter()
 
     def check(self, certificate: str, metadata: Mapping[str, str]) -> CheckResult:
         """Judge one connection.
@@ -142,6 +146,12 @@ class Authorizer:
         Returns:
             The result; this never raises.
         """
+        with self.meter.measure(Step.WHOLE):
+            result = self._check(certificate, metadata)
+        self.meter.count(_outcome(result))
+        return result
+
+    def _check(self, certificate: str, metadata: Mapping[str, str]) -> CheckResult:
         pending: PendingConnection | None = None
         try:
             pending = self._identify(metadata)
@@ -156,7 +166,7 @@ class Authorizer:
             return replace(refusal, facts=UNKNOWN_FACTS) if explains else refusal
         except Exception:  # noqa: BLE001  fail closed after any error, and go on serving
             _log.exception("the authorizer failed; the connection is refused")
-            return self._refuse(pending, "internal-error")
+            return self._refuse(pending, INTERNAL_ERROR)
 
     def _note_refusal(self, pending: PendingConnection | None, error: DoorwardError) -> None:
         """Count a refusal without a judgement, which has no event of its own, and log some of them."""
@@ -196,7 +206,8 @@ class Authorizer:
         for _ in range(ATTEMPTS):
             if not self._ports.fresh():
                 raise Unavailable(Reason.KNOWLEDGE_STALE.value, "the change sequence was not read lately")
-            decision = self._decide(pending, presented)
+            with self.meter.measure(Step.JUDGE):
+                decision = self._decide(pending, presented)
             if decision.verdict.outcome is not Outcome.GOOD and not decision.anonymous:
                 self._record(pending, decision)
                 return self._refuse(pending, *(reason.value for reason in decision.verdict.reasons))
@@ -238,7 +249,8 @@ class Authorizer:
         good = decision.verdict.outcome is Outcome.GOOD
         if good or self._ports.event_limiter.admit(decision.event.type, key):
             try:
-                self._ports.record(decision.event)
+                with self.meter.measure(Step.RECORD):
+                    self._ports.record(decision.event)
             except DoorwardError as error:
                 if not good:
                     self._ports.event_limiter.count(decision.event.type, key, error.code)
@@ -284,9 +296,10 @@ class Authorizer:
     def _is_enforced(self, pending: PendingConnection, decision: AccessDecision, wait_until: float) -> bool:
         """Step 5: wait until Envoy enforces the policy that the decision used."""
         left = max(0.0, wait_until - self._clock.monotonic())
-        return decision.policy is not None and self._gate.wait(
-            decision.revision, pending.application_id, decision.policy, left
-        )
+        with self.meter.measure(Step.ENFORCE):
+            return decision.policy is not None and self._gate.wait(
+                decision.revision, pending.application_id, decision.policy, left
+            )
 
     def _facts(
         self, live: LiveConnection, decision: AccessDecision, before: Sequence[AppPolicy]
@@ -364,6 +377,13 @@ def decode_certificate(text: str) -> bytes | None:
         return base64.b64decode("".join(pem[len(_BEGIN) : -len(_END)].split()), validate=True)
     except ValueError:  # also for text that is not ASCII
         return b""
+
+
+def _outcome(result: CheckResult) -> str:
+    """Return what is counted of an answer: the first reason of a refusal, `allowed` or `anonymous`."""
+    if result.reasons or result.facts is None:
+        return result.reasons[0] if result.reasons else INTERNAL_ERROR
+    return ALLOWED if result.facts.get(ConnectionFact.JUDGED.value) == JUDGED else ANONYMOUS
 
 
 def _log_fields(decision: AccessDecision) -> dict[str, str]:
