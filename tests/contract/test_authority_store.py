@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.core.certificate import CertificateState
+from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.stores.authority_protocols import RolloverRecord, RolloverState
@@ -77,13 +77,15 @@ def test_each_issuing_authority_has_its_responder(work: UnitOfWork) -> None:
 
 
 def test_an_authority_is_retired(work: UnitOfWork) -> None:
-    """The moment is kept; an unknown authority can neither be retired nor made current."""
+    """The moment and the reason are kept; an unknown authority can neither be retired nor made current."""
     with work.change() as stores:
         stores.authorities.add(OLD)
-        stores.authorities.retire(OLD.id, NOON + YEAR)
-        assert stores.authorities.get(OLD.id) == replace(OLD, retired_at=NOON + YEAR)
+        stores.authorities.retire(OLD.id, NOON + YEAR, RevocationReason.CA_COMPROMISE)
+        assert stores.authorities.get(OLD.id) == replace(
+            OLD, retired_at=NOON + YEAR, retired_reason=RevocationReason.CA_COMPROMISE
+        )
         with refused(NotFound, "authority-unknown"):
-            stores.authorities.retire("aut_nobody", NOON)
+            stores.authorities.retire("aut_nobody", NOON, RevocationReason.SUPERSEDED)
         with refused(NotFound, "authority-unknown"):
             stores.authorities.make_current("aut_nobody")
 
@@ -99,23 +101,24 @@ def test_one_rollover_is_open(work: UnitOfWork) -> None:
     with work.change() as stores:
         assert stores.rollovers.open() == one
         over = replace(one, state=RolloverState.WITHDRAWN)
-        assert stores.rollovers.move(over, RolloverState.PREPARED)
+        assert stores.rollovers.move(over, one)
         assert stores.rollovers.open() is None
         stores.rollovers.add(two)
         assert stores.rollovers.list() == [two, over]
 
 
 def test_a_step_is_made_once(work: UnitOfWork) -> None:
-    """A rollover moves only from the state that the caller has seen."""
+    """A rollover moves only from the state and the change that the caller has seen."""
     one = rollover()
     active = replace(one, state=RolloverState.ACTIVE, seq=9, moved_at=NOON + YEAR, window=timedelta(hours=1))
     with work.change() as stores:
         stores.rollovers.add(one)
     with work.change() as stores:
-        assert stores.rollovers.move(active, RolloverState.PREPARED) is True
-        assert stores.rollovers.move(active, RolloverState.PREPARED) is False
+        assert stores.rollovers.move(active, replace(one, seq=6)) is False
+        assert stores.rollovers.move(active, one) is True
+        assert stores.rollovers.move(active, one) is False
         assert stores.rollovers.open() == active
-        assert stores.rollovers.move(rollover("unknown"), RolloverState.PREPARED) is False
+        assert stores.rollovers.move(rollover("unknown"), one) is False
 
 
 def test_a_rollover_of_another_tenant_is_refused(work: UnitOfWork) -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from doorward.audit.events import EventType
 from doorward.authority import founding
 from doorward.authority.rollover import ceremony, leaving, moving, preparing
-from doorward.authority.status import crls
+from doorward.authority.status import crls, root_crl
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.directory import principals as directory
@@ -135,6 +135,17 @@ def test_openssl_as_the_offline_root(site: Ceremony) -> None:
     assert f"{old.record.serial:X}" in site.openssl("crl", "-in", "last.crl", "-noout", "-text")
     kinds = [event.type for event in world.work.events]
     assert EventType.AUTHORITY_ROLLOVER_REQUESTED in kinds
+    # A stolen key of the old authority helps no more: openssl refuses its certificate by the root's list, not the new one.
+    exported = (site.folder / "exported.pem").read_bytes()
+    root_list = root_crl.renew_exported_root_list(
+        services, exported=exported, passphrase=PASSPHRASE.encode(), actor=OPERATOR
+    )
+    (site.folder / "root.crl").write_bytes(x509.load_der_x509_crl(root_list.der).public_bytes(Encoding.PEM))
+    site.write("old.pem", *old.chain_der[1:])
+    by_root = ("verify", "-attime", later, "-crl_check", "-CRLfile", "root.crl", "-CAfile", "root.pem")
+    site.openssl(*by_root, "chain.pem")
+    with pytest.raises(AssertionError, match="certificate revoked"):
+        site.openssl(*by_root, "old.pem")
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from doorward.core.certificate import CertificateState
+from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import NotFound, RequestRefused
 from doorward.stores.authority_protocols import (
     FINAL_STATES,
     CertificateLine,
     RolloverRecord,
-    RolloverState,
 )
 from doorward.stores.records import AuthorityKind, AuthorityRecord
 from tests.support.memory_inventory import Store
@@ -44,8 +43,9 @@ class MemoryAuthorities(Store):
         self._replace_current(self._required(authority_id))
         kept[authority_id] = replace(kept[authority_id], current=True)
 
-    def retire(self, authority_id: str, at: datetime) -> None:
-        self.writable().authorities[authority_id] = replace(self._required(authority_id), retired_at=at)
+    def retire(self, authority_id: str, at: datetime, reason: RevocationReason) -> None:
+        found = self._required(authority_id)
+        self.writable().authorities[authority_id] = replace(found, retired_at=at, retired_reason=reason)
 
     def list(self) -> list[AuthorityRecord]:
         return sorted(self.state.authorities.values(), key=lambda a: (a.created_at, a.id), reverse=True)
@@ -92,9 +92,10 @@ class MemoryRollovers(Store):
             raise RequestRefused("rollover-open", "a rollover of the authority is going on already")
         kept[rollover.id] = rollover
 
-    def move(self, rollover: RolloverRecord, before: RolloverState) -> bool:
+    def move(self, rollover: RolloverRecord, before: RolloverRecord) -> bool:
         kept = self.writable(rollover.tenant).rollovers
-        if rollover.id not in kept or kept[rollover.id].state is not before:
+        found = kept.get(rollover.id)
+        if found is None or (found.state, found.seq) != (before.state, before.seq):
             return False
         kept[rollover.id] = rollover
         return True

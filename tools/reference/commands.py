@@ -106,6 +106,7 @@ def _argument_meaning(argument: click.Argument) -> str:
         "rule_name": "Name of a rule, as `doorward policy explain` shows it.",
         "number": "Number of a revision, as `doorward policy history` shows it.",
         "certificate": "Id, serial number or SHA-256, or at least the first 6 characters of one of them.",
+        "issued_file": "The file with the certificate that the root made (PEM, PKCS#7 or DER).",
         "session_id": "Id of a session, as `doorward session list` shows it.",
         "invitation_id": "Id of an invitation, as `doorward invitation list` shows it.",
         "ids": "Ids of devices that wait, as `doorward device pending` shows them.",

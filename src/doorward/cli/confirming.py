@@ -42,6 +42,21 @@ def ask(state: State, question: str, *, yes: bool) -> None:
         raise RequestRefused("not-confirmed", "nothing was changed", hint="answer y, or add --yes")
 
 
+def ask_always(state: State, question: str, *, yes: bool) -> None:
+    """Ask before something is destroyed that no command brings back, such as a key; a script must say `--yes`.
+
+    Raises:
+        RequestRefused: `not-confirmed`; also if nothing can be asked and `yes` is not given.
+    """
+    if not yes and not may_ask(state):
+        raise RequestRefused(
+            "not-confirmed",
+            f"nothing was changed, because this cannot be undone: {question}",
+            hint="look at it with --dry-run, then add --yes",
+        )
+    ask(state, f"{question}. Go on?", yes=yes)
+
+
 def check_refusals(services: Services, revision: int, notes: Sequence[str] = ()) -> None:
     """Return if Envoy accepted a revision as a whole, at every gateway that reported recently.
 

@@ -11,7 +11,7 @@ from doorward.authority.inventory import list_authorities
 from doorward.authority.rollover.progress import RolloverProgress
 from doorward.authority.rollover.viewing import view_rollover
 from doorward.authority.status.responder import find_faults
-from doorward.authority.status.root_crl import root_list_end
+from doorward.authority.status.root_crl import root_list_end, unlisted_authorities
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition_part import Part
 from doorward.stores.authority_protocols import RolloverRecord, RolloverState
@@ -67,6 +67,13 @@ def examine_authority(installation: Installation, now: datetime) -> Part:
     ends = root_list_end(installation.services)
     if ends is not None and ends - now < SOON:
         trouble.append(_ROOT_LIST_OVER if ends <= now else f"the root's revocation list ends {ends:%Y-%m-%d}")
+        hints.append(_ROOT_LIST_HINT)
+    unlisted = unlisted_authorities(installation.services)
+    if unlisted:
+        trouble.append(
+            f"the root's revocation list does not name {len(unlisted)} retired issuing authorities: "
+            "programs that trust the root go on accepting them"
+        )
         hints.append(_ROOT_LIST_HINT)
     return Part(
         name="authority",

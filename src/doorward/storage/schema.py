@@ -149,7 +149,9 @@ authorities = Table(
     Column("current", Boolean, nullable=False),
     Column("issuer_id", Text, nullable=False),
     Column("retired_at", Timestamp),
+    Column("retired_reason", EnumText(RevocationReason)),
     closed_list("kind", AuthorityKind),
+    closed_list("retired_reason", RevocationReason),
 )
 
 certificates = Table(

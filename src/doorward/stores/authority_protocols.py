@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from doorward.core.certificate import CertificateState
+    from doorward.core.certificate import CertificateState, RevocationReason
     from doorward.stores.records import AuthorityKind, AuthorityRecord
 
 
@@ -105,8 +105,8 @@ class AuthorityStore(Protocol):
         """Make a stored authority the current one of its kind; raise `NotFound` for an unknown one."""
         ...
 
-    def retire(self, authority_id: str, at: datetime) -> None:
-        """Note that no door trusts this authority any more; raise `NotFound` for an unknown one."""
+    def retire(self, authority_id: str, at: datetime, reason: RevocationReason) -> None:
+        """Note that no door trusts this authority any more, and why; raise `NotFound` for an unknown one."""
         ...
 
     def list(self) -> list[AuthorityRecord]:
@@ -133,8 +133,11 @@ class RolloverStore(Protocol):
         """Add one; raise `RequestRefused` (`rollover-open`) if another one is not over."""
         ...
 
-    def move(self, rollover: RolloverRecord, before: RolloverState) -> bool:
-        """Replace a rollover if it is still in the state `before` (compare and set); return whether it was."""
+    def move(self, rollover: RolloverRecord, before: RolloverRecord) -> bool:
+        """Replace a rollover if its state and `seq` are still those of `before` (compare and set); return whether they were.
+
+        The state alone is not enough: a rollover that is undone and goes forward again comes into the same state twice.
+        """
         ...
 
 

@@ -71,6 +71,7 @@ class AuthorityRecord:
         current: whether new certificates are issued by it; of responders, each issuing authority has a current one.
         issuer_id: the authority that signed it; empty for a root.
         retired_at: since when no door trusts it and it signs nothing; None while it is trusted.
+        retired_reason: why, as the root's CRL says it; None while it is trusted.
     """
 
     id: str
@@ -83,6 +84,7 @@ class AuthorityRecord:
     current: bool
     issuer_id: str = ""
     retired_at: datetime | None = None
+    retired_reason: RevocationReason | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

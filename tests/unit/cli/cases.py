@@ -11,7 +11,7 @@ INVENTORY = f"{PRINCIPAL} last_seen where certificate_until host_name system age
 CERTIFICATE = "id subject profile state not_before not_after serial sha256 principal reason revoked_at"
 MANUFACTURER = "name id tag most_pending pending approved enrolled duplicate refused"
 TAG = "name id approval groups name_template closed_at"
-ROLLOVER = f"id state old new began_at moved_at window_seconds notes {CONFIRMED}"
+ROLLOVER = f"id state old new began_at moved_at window_seconds next notes {CONFIRMED}"
 TERMS = (
     "name id kind identity domain groups everyone permitted excluded revocation refresh_seconds "
     "max_staleness_seconds short_lived_seconds allow_private crl_urls ocsp_urls"

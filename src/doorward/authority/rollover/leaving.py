@@ -7,6 +7,8 @@ The steps, each safe to repeat; a crash in between leaves the rollover RETIRING 
 3. the last CRLs are signed, valid until the authority's own end, because none can be signed later;
 4. the keys of the authority and of its responders are destroyed. Copies in backups remain;
 5. the rollover is over.
+Before step 2, the root's CRL lists the authority if the root's key is here. If the root's key is offline, the next step
+for people is to sign that list (`root_crl.unlisted_authorities`); the rollover does not wait for it.
 If the key is not there in step 3 (a backup of the database was restored after step 4), the CRLs of the database stay.
 
 Not here: which certificates have a successor (progress), how a door loses its trust (gateway).
@@ -14,6 +16,8 @@ Standard: RFC 5280 sections 3.3, 5.1.2.5 and 5.3.1.
 """
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 from doorward.authority.revocation import revoke_within
 from doorward.authority.rollover.moving import (
@@ -26,8 +30,15 @@ from doorward.authority.rollover.table import RolloverStep
 from doorward.authority.status.crls import publish_crls
 from doorward.authority.status.ocsp_responses import signer_if_any
 from doorward.authority.status.partitions import FULL
+from doorward.authority.status.root_crl import renew_root_list
 from doorward.core.certificate import CertificateState, RevocationReason
-from doorward.stores.authority_protocols import CertificateLine, RolloverRecord, RolloverState
+from doorward.core.errors import NotFound, RequestRefused
+from doorward.stores.authority_protocols import (
+    FINAL_STATES,
+    CertificateLine,
+    RolloverRecord,
+    RolloverState,
+)
 from doorward.stores.change_result import ChangeResult
 from doorward.stores.prerequisites import require_keys
 from doorward.stores.protocols import Stores
@@ -42,7 +53,12 @@ _USABLE = frozenset({CertificateState.VALID, CertificateState.ON_HOLD})
 
 
 def retire(
-    services: Services, *, actor: str, abandon_missing: bool = False, ignore_away: bool = False
+    services: Services,
+    *,
+    actor: str,
+    abandon_missing: bool = False,
+    ignore_away: bool = False,
+    compromised: bool = False,
 ) -> ChangeResult[RolloverRecord]:
     """Take the trust from the old authority; `finish_leaving` does the rest.
 
@@ -51,6 +67,7 @@ def retire(
         actor: who acts.
         abandon_missing: also if certificates of it have no successor: their holders are refused from now on.
         ignore_away: do not wait for gateways that do not report.
+        compromised: the key of the old authority may be known to somebody, and the root's CRL says so.
 
     Raises:
         NotFound: `not-founded`, `rollover-none`.
@@ -66,11 +83,15 @@ def retire(
     missing = check_guards(
         services, rollover, RolloverStep.RETIRE, abandon_missing=abandon_missing, ignore_away=ignore_away
     )
-    return make_step(services, rollover, RolloverStep.RETIRE, actor=actor, missing=missing)
+    return make_step(
+        services, rollover, RolloverStep.RETIRE, actor=actor, missing=missing, compromised=compromised
+    )
 
 
 def finish_leaving(services: Services, *, actor: str) -> RolloverRecord | None:
     """Do steps 2 to 5 for an authority that is trusted no more; None if there is none.
+
+    The command and `doorward serve` may do it at the same time: the one that comes second finds everything done.
 
     Raises:
         Unavailable: `keys-unavailable`, or the database cannot be written; the same call goes on later.
@@ -81,10 +102,30 @@ def finish_leaving(services: Services, *, actor: str) -> RolloverRecord | None:
             return None
         authority = stores.authorities.get(leaving_id(rollover)) if rollover.new_id else None
     if authority is not None:
+        _list_in_root_crl(services, authority, actor=actor)
         _revoke_all(services, rollover, authority, actor=actor)
         _sign_last_crls(services, authority)
     _destroy_keys(services, rollover, authority)
-    return make_step(services, rollover, RolloverStep.FINISH, actor=actor).value
+    try:
+        return make_step(services, rollover, RolloverStep.FINISH, actor=actor).value
+    except RequestRefused as refusal:
+        finished = _find_finished(services, rollover.id)
+        if refusal.code != "rollover-moved" or finished is None:
+            raise
+        return finished
+
+
+def _find_finished(services: Services, rollover_id: str) -> RolloverRecord | None:
+    with services.work.read() as stores:
+        found = (one for one in stores.rollovers.list() if one.id == rollover_id)
+        return next((one for one in found if one.state in FINAL_STATES), None)
+
+
+def _list_in_root_crl(services: Services, authority: AuthorityRecord, *, actor: str) -> None:
+    with services.work.read() as stores:
+        root = stores.authorities.get(authority.issuer_id)
+    if root is not None and root.key_name in require_keys(services).names():
+        renew_root_list(services, actor=actor)
 
 
 def _revoke_all(
@@ -130,7 +171,10 @@ def _sign_last_crls(services: Services, authority: AuthorityRecord) -> None:
         due = [one for one in {FULL, *heads} if not _is_last(heads.get(one), authority)]
         if not due:
             return
-        publish_crls(services, due, authority.id, next_update=authority.not_after)
+        try:
+            publish_crls(services, due, authority.id, next_update=authority.not_after)
+        except NotFound:  # another process has signed the last ones, and destroyed the key
+            return
 
 
 def _is_last(crl: CrlRecord | None, authority: AuthorityRecord) -> bool:
@@ -149,4 +193,5 @@ def _destroy_keys(services: Services, rollover: RolloverRecord, authority: Autho
     if authority is None:
         theirs = {rollover.key_name}
     for name in theirs & set(keys.names()):
-        keys.remove(name)
+        with suppress(NotFound):  # another process was faster
+            keys.remove(name)

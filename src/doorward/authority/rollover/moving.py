@@ -23,6 +23,7 @@ from doorward.authority.rollover.progress import (
 from doorward.authority.rollover.schedule import DEFAULT_WINDOW, LONGEST_WINDOW, choose_window
 from doorward.authority.rollover.table import FACTS, RolloverStep, Side, check_step, next_step
 from doorward.authority.status.partitions import FULL
+from doorward.core.certificate import RevocationReason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.pki.keys import check_public_key, encode_public_key
 from doorward.stores.authority_protocols import RolloverRecord, RolloverState
@@ -44,6 +45,12 @@ _EVENTS = {
     RolloverState.RETIRED: EventType.AUTHORITY_ROLLOVER_FINISHED,
     RolloverState.WITHDRAWN: EventType.AUTHORITY_ROLLOVER_FINISHED,
 }
+
+_REASONS = {
+    RolloverState.RETIRING: RevocationReason.SUPERSEDED,
+    RolloverState.WITHDRAWING: RevocationReason.CESSATION_OF_OPERATION,
+}
+"""What the root's CRL says of the authority that leaves, unless its key may be known to somebody."""
 
 
 def require_rollover(services: Services, *, before: RolloverState | None = None) -> RolloverRecord:
@@ -120,7 +127,12 @@ def drain(
 
 
 def undo(
-    services: Services, *, actor: str, abandon_missing: bool = False, ignore_away: bool = False
+    services: Services,
+    *,
+    actor: str,
+    abandon_missing: bool = False,
+    ignore_away: bool = False,
+    compromised: bool = False,
 ) -> ChangeResult[RolloverRecord]:
     """Go one step back: the old authority issues again; or, if it does already, the new one is given up.
 
@@ -132,6 +144,7 @@ def undo(
         actor: who acts.
         abandon_missing: give up the new authority although certificates of it have no successor: these are refused then.
         ignore_away: as in `activate`.
+        compromised: if the new authority is given up: its key may be known to somebody, and the root's CRL says so.
 
     Raises:
         NotFound: `not-founded`, `rollover-none`.
@@ -147,7 +160,12 @@ def undo(
     )
     window = choose_window(DEFAULT_WINDOW, measure_progress(services, rollover).total)
     return make_step(
-        services, replace(rollover, window=window), RolloverStep.UNDO, actor=actor, missing=missing
+        services,
+        replace(rollover, window=window),
+        RolloverStep.UNDO,
+        actor=actor,
+        missing=missing,
+        compromised=compromised,
     )
 
 
@@ -246,16 +264,39 @@ def require_issuer_ready(services: Services, authority_id: str, *, is_new: bool)
 
 
 def make_step(
-    services: Services, rollover: RolloverRecord, step: RolloverStep, *, actor: str, missing: int = 0
+    services: Services,
+    rollover: RolloverRecord,
+    step: RolloverStep,
+    *,
+    actor: str,
+    missing: int = 0,
+    compromised: bool = False,
 ) -> ChangeResult[RolloverRecord]:
     """Make one step in one transaction; `rollover` is as it was read, except for the window.
+
+    Args:
+        services: the ports of this process.
+        rollover: where it stands.
+        step: the step.
+        actor: who acts.
+        missing: how many certificates have no successor, for the event.
+        compromised: whether the key of the authority that leaves may be known to somebody.
 
     Raises:
         RequestRefused: `rollover-step-refused`, `rollover-moved`.
     """
     now = services.clock.now()
     with services.work.change() as stores:
-        return move_within(services, stores, rollover, step, actor=actor, now=now, missing=missing)
+        return move_within(
+            services,
+            stores,
+            rollover,
+            step,
+            actor=actor,
+            now=now,
+            missing=missing,
+            compromised=compromised,
+        )
 
 
 def move_within(
@@ -267,13 +308,16 @@ def move_within(
     actor: str,
     now: datetime,
     missing: int = 0,
+    compromised: bool = False,
 ) -> ChangeResult[RolloverRecord]:
     """Make one step in the caller's transaction; as `make_step`."""
-    before, after = rollover.state, check_step(rollover.state, step)
-    _set_authorities(stores, rollover, after, now)
+    after = check_step(rollover.state, step)
+    usual = _REASONS.get(after, RevocationReason.SUPERSEDED)
+    reason = RevocationReason.CA_COMPROMISE if compromised else usual
+    _set_authorities(stores, rollover, after, now, reason)
     seq = stores.changes.note(ChangeKind.AUTHORITY, rollover.new_id or rollover.old_id, now)
     moved = replace(rollover, state=after, moved_at=now, seq=seq)
-    if not stores.rollovers.move(moved, before):
+    if not stores.rollovers.move(moved, rollover):
         raise _moved(rollover)
     stores.outbox.add(rollover_event(services, moved, actor=actor, now=now, missing=missing))
     return ChangeResult(value=moved, seq=seq)
@@ -291,7 +335,13 @@ def rollover_event(
     return new_event(services, _EVENTS[rollover.state], actor=actor, at=now, data=data)
 
 
-def _set_authorities(stores: Stores, rollover: RolloverRecord, after: RolloverState, now: datetime) -> None:
+def _set_authorities(
+    stores: Stores,
+    rollover: RolloverRecord,
+    after: RolloverState,
+    now: datetime,
+    reason: RevocationReason,
+) -> None:
     """Set which authority issues and which ones are trusted, as the table says for the state after the step."""
     facts = FACTS[after]
     ids = {Side.OLD: rollover.old_id, Side.NEW: rollover.new_id}
@@ -301,7 +351,7 @@ def _set_authorities(stores: Stores, rollover: RolloverRecord, after: RolloverSt
     for side, authority_id in ids.items():
         found = stores.authorities.get(authority_id) if authority_id else None
         if found is not None and side not in facts.trusted and found.retired_at is None:
-            stores.authorities.retire(authority_id, now)
+            stores.authorities.retire(authority_id, now, reason)
 
 
 def _has_key(services: Services, authority: AuthorityRecord) -> bool:

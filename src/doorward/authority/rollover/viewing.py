@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from doorward.authority.rollover.moving import check_guards
 from doorward.authority.rollover.progress import RolloverProgress, leaving_id, measure_progress
 from doorward.authority.rollover.schedule import DEFAULT_WINDOW, choose_window
-from doorward.authority.rollover.table import FACTS, RolloverStep, check_step, next_step
+from doorward.authority.rollover.table import FACTS, TRANSITIONS, RolloverStep, check_step, next_step
+from doorward.authority.status.root_crl import unlisted_authorities
 from doorward.core.errors import DoorwardError
 from doorward.stores.authority_protocols import FINAL_STATES, RolloverRecord, RolloverState
 from doorward.stores.prerequisites import require_authority, require_tenant
@@ -20,6 +21,11 @@ from doorward.stores.records import AuthorityKind, AuthorityRecord
 from doorward.stores.services import Services
 
 _FACTS_AT_ONCE = 100
+_LEAVING = frozenset({RolloverState.RETIRING, RolloverState.WITHDRAWING})
+_ROOT_LIST_STEP = (
+    "the root's key is offline, and its revocation list does not name the authority yet, so that programs which trust the "
+    "root go on accepting it: doorward ca renew-root-list --exported root-key.pem"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +51,17 @@ class RolloverView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What a step would do, in sentences; `refusal` is the error that it would end with now, None if there is none."""
+    """What a step would do, in sentences.
+
+    Args:
+        sentences: what would be done.
+        refusal: the error that it would end with now; None if there is none.
+        destroys: whether it destroys a key, so that nothing brings the authority back.
+    """
 
     sentences: tuple[str, ...]
     refusal: DoorwardError | None
+    destroys: bool = False
 
 
 def view_rollover(services: Services) -> RolloverView:
@@ -68,11 +81,21 @@ def view_rollover(services: Services) -> RolloverView:
     return RolloverView(
         rollover=rollover,
         meaning=FACTS[rollover.state].meaning if rollover else "no rollover was begun",
-        next_step=next_step(state),
+        next_step=find_next_step(services, state),
         progress=progress,
         authorities=tuple(one for one in found if one is not None),
         seen=_find_seen(services, progress) if progress is not None else {},
     )
+
+
+def find_next_step(services: Services, state: RolloverState | None) -> str:
+    """Return what a person may do next in this state: of the rollover, or for the root's CRL after it.
+
+    Raises:
+        NotFound: `not-founded`.
+    """
+    is_over = state is None or state in FINAL_STATES
+    return _ROOT_LIST_STEP if is_over and unlisted_authorities(services) else next_step(state)
 
 
 def _find_seen(services: Services, progress: RolloverProgress) -> dict[str, datetime]:
@@ -115,7 +138,9 @@ def preview(
     if rollover is None:
         sentences = _preview_prepare(current, gateways) if refusal is None else ()
         return Preview(sentences=sentences, refusal=refusal)
-    return Preview(sentences=_preview(services, rollover, step, window), refusal=refusal)
+    after = TRANSITIONS.get((rollover.state, step))
+    sentences = _preview(services, rollover, after, window) if after is not None else ()
+    return Preview(sentences=sentences, refusal=refusal, destroys=after in _LEAVING)
 
 
 def _preview_prepare(current: AuthorityRecord, gateways: int) -> tuple[str, ...]:
@@ -127,17 +152,9 @@ def _preview_prepare(current: AuthorityRecord, gateways: int) -> tuple[str, ...]
 
 
 def _preview(
-    services: Services, rollover: RolloverRecord, step: RolloverStep, window: timedelta | None
+    services: Services, rollover: RolloverRecord, after: RolloverState, window: timedelta | None
 ) -> tuple[str, ...]:
     progress = measure_progress(services, rollover)
-    after = {
-        RolloverStep.ACTIVATE: RolloverState.ACTIVE,
-        RolloverStep.DRAIN: RolloverState.DRAINING,
-        RolloverStep.RETIRE: RolloverState.RETIRING,
-    }.get(step)
-    if step is RolloverStep.UNDO:
-        back = rollover.state in (RolloverState.ACTIVE, RolloverState.DRAINING)
-        after = RolloverState.REVERTING if back else RolloverState.WITHDRAWING
     if after is RolloverState.ACTIVE:
         return (f"{rollover.new_id} issues every new certificate", "no certificate is asked for again yet")
     if after is RolloverState.DRAINING:
@@ -151,7 +168,7 @@ def _preview(
             f"{rollover.old_id} issues again",
             f"the certificates of {rollover.new_id} stay valid, and are issued again over {DEFAULT_WINDOW}",
         )
-    if after in (RolloverState.RETIRING, RolloverState.WITHDRAWING):
+    if after in _LEAVING:
         return (
             f"no door trusts {leaving_id(rollover) or 'the requested authority'} any more; this cannot be undone",
             f"{len(progress.replaced)} certificates with a successor are revoked as superseded",

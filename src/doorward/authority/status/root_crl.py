@@ -1,14 +1,16 @@
-"""The root's CRL: one full CRL, which covers the issuing authority's certificate.
+"""The root's CRL: one full CRL, which covers the certificates of the issuing authorities.
 
 A relying party that checks every certificate of a path (`openssl verify -crl_check_all`, a partner's
 door with `revocation: require`) refuses everybody if this CRL is missing. The first one is made at the founding.
 While the root's key is in the key store, `serve` makes the next one when half of its lifetime is over. If
 the key is kept offline, a person makes it with the exported key, which is used for one signature and not stored.
 
-It is always empty, because nothing here can revoke an issuing authority yet.
+It lists each issuing authority that a rollover has retired or withdrawn, with the moment and the reason, until one CRL
+after the end of its certificate. So a relying party that looks at this CRL refuses certificates that somebody makes
+with a stolen key of such an authority, which are in no inventory. The next CRL is due at once if an authority is missing in it.
 
 Not here: the issuing authority's CRLs (crls), serving (web.status), export and removal of the key (founding).
-Standard: RFC 5280 sections 5.1.2.5, 5.2.3 and 6.3.
+Standard: RFC 5280 sections 3.3, 5.1.2.5, 5.2.3, 5.3.1 and 6.3.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ from cryptography import x509
 from doorward.authority.exported_key import open_export_of_certificate
 from doorward.authority.status.crls import is_half_over, store_list
 from doorward.authority.status.partitions import FULL
+from doorward.core.certificate import RevocationReason
 from doorward.core.entities import TENANT
 from doorward.core.ports import PrivateKey
-from doorward.pki.crl import build_crl, sign_crl
+from doorward.pki.crl import CrlEntry, build_crl, sign_crl
 from doorward.stores.prerequisites import load_key, require_authority, require_keys
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord
@@ -51,6 +54,7 @@ def publish_root_list(
         IntegrityError: `issuer-key-mismatch`.
     """
     head = _head(stores, root)
+    entries = _list_retired(stores, root, root.created_at if head is None else head.this_update)
     record = CrlRecord(
         authority_id=root.id,
         partition=FULL,
@@ -63,18 +67,20 @@ def publish_root_list(
     )
     unsigned = build_crl(
         x509.load_der_x509_certificate(root.der),
-        (),
+        entries,
         number=record.number,
         this_update=record.this_update,
         next_update=record.next_update,
     )
     signed = replace(record, der=sign_crl(unsigned, key))
-    store_list(services, stores, signed, entries=0, actor=actor)
+    store_list(services, stores, signed, entries=len(entries), actor=actor)
     return signed
 
 
 def root_list_due(services: Services) -> bool:
-    """Return whether this process can and should make the next CRL: it has the key, and half of the lifetime is over.
+    """Return whether this process can and should make the next CRL.
+
+    It has the key, and half of the lifetime is over or a retired authority is missing in the CRL.
 
     Raises:
         NotFound: `not-founded`.
@@ -82,9 +88,8 @@ def root_list_due(services: Services) -> bool:
     """
     with services.work.read() as stores:
         root = require_authority(stores, AuthorityKind.ROOT)
-        head = _head(stores, root)
-    here = root.key_name in require_keys(services).names()
-    return here and _is_due(head, services.clock.now())
+        is_due = _is_due(stores, root, services.clock.now())
+    return root.key_name in require_keys(services).names() and is_due
 
 
 def renew_root_list(services: Services, *, actor: str) -> CrlRecord | None:
@@ -97,7 +102,7 @@ def renew_root_list(services: Services, *, actor: str) -> CrlRecord | None:
     now = services.clock.now()
     with services.work.change() as stores:
         root = require_authority(stores, AuthorityKind.ROOT)
-        if not _is_due(_head(stores, root), now):
+        if not _is_due(stores, root, now):
             return None
         return publish_root_list(services, stores, root, load_key(services, root), actor=actor, now=now)
 
@@ -137,9 +142,49 @@ def root_list_end(services: Services) -> datetime | None:
     return None if head is None else head.next_update
 
 
+def unlisted_authorities(services: Services) -> tuple[AuthorityRecord, ...]:
+    """Return the retired issuing authorities that have not ended and that the root's newest CRL does not list.
+
+    There are some only if the root's key is offline: then a person signs the list (`renew_exported_root_list`).
+
+    Raises:
+        NotFound: `not-founded`.
+    """
+    with services.work.read() as stores:
+        return _find_unlisted(stores, require_authority(stores, AuthorityKind.ROOT), services.clock.now())
+
+
+def _find_unlisted(stores: Stores, root: AuthorityRecord, now: datetime) -> tuple[AuthorityRecord, ...]:
+    retired = [one for one in _retired_below(stores, root) if one.not_after > now]
+    crl = stores.status.crl(root.id, FULL) if retired else None
+    listed = (
+        {one.serial_number for one in x509.load_der_x509_crl(crl.der)} if crl is not None else frozenset()
+    )
+    return tuple(one for one in retired if _serial_of(one) not in listed)
+
+
+def _list_retired(stores: Stores, root: AuthorityRecord, since: datetime) -> list[CrlEntry]:
+    # Until one CRL after its end (RFC 5280 section 3.3); `since` is thisUpdate of the CRL before.
+    return [
+        CrlEntry(_serial_of(one), one.retired_at, one.retired_reason or RevocationReason.UNSPECIFIED)
+        for one in _retired_below(stores, root)
+        if one.retired_at is not None and one.not_after > since
+    ]
+
+
+def _retired_below(stores: Stores, root: AuthorityRecord) -> list[AuthorityRecord]:
+    every = (one for one in stores.authorities.list() if one.kind is AuthorityKind.ISSUING)
+    return [one for one in every if one.issuer_id == root.id and one.retired_at is not None]
+
+
+def _serial_of(authority: AuthorityRecord) -> int:
+    return x509.load_der_x509_certificate(authority.der).serial_number
+
+
 def _head(stores: Stores, root: AuthorityRecord) -> CrlRecord | None:
     return next(iter(stores.status.crl_heads(root.id)), None)
 
 
-def _is_due(head: CrlRecord | None, now: datetime) -> bool:
-    return head is None or is_half_over(head, now)
+def _is_due(stores: Stores, root: AuthorityRecord, now: datetime) -> bool:
+    head = _head(stores, root)
+    return head is None or is_half_over(head, now) or bool(_find_unlisted(stores, root, now))

@@ -11,7 +11,7 @@ import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
-from doorward.cli.confirming import YES, ask, confirmed
+from doorward.cli.confirming import YES, ask_always, confirmed
 from doorward.cli.screen import escape
 from doorward.cli.spans import read_span
 from doorward.cli.state import State, actor
@@ -34,6 +34,11 @@ IGNORE_AWAY = click.option(
 )
 ABANDON = click.option(
     "--abandon-missing", is_flag=True, help="Also if certificates have no successor: they are refused then."
+)
+COMPROMISED = click.option(
+    "--compromised",
+    is_flag=True,
+    help="The key of the authority that leaves may be known to somebody: the root's revocation list says so.",
 )
 
 
@@ -79,30 +84,36 @@ def prepare(state: State, exported: Path | None, passphrase_file: Path | None, d
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write the extensions for `openssl x509 -req -extfile` here.",
 )
+@click.option("--force", is_flag=True, help="Replace files that exist.")
 @click.pass_obj
-def csr(state: State, out: Path | None, extensions: Path | None) -> None:
+def csr(state: State, out: Path | None, extensions: Path | None, force: bool) -> None:
     """Make the next issuing authority's key here, and print the request that a root elsewhere signs."""
+    if not force:
+        for path, option in ((out, "--out"), (extensions, "--extensions")):
+            if path is not None:
+                parts.private_files.refuse_existing(path, option=option)
     services = state.installation(keys=True).services
     done = parts.rollover.ceremony.request_certificate(services, actor=actor())
     pem = parts.rollover.ceremony.render_request(done.value)
     if extensions is not None:
-        parts.files.replace_file(
-            extensions, parts.rollover.ceremony.openssl_extensions(services).encode("ascii")
-        )
+        text = parts.rollover.ceremony.openssl_extensions(services)
+        _write(extensions, text.encode("ascii"), option="--extensions", force=force)
     if out is not None:
-        parts.files.replace_file(out, pem)
+        _write(out, pem, option="--out", force=force)
     text = pem.decode("ascii")
     line = f"written to {escape(str(out))}" if out is not None else escape(text.rstrip())
     state.output.result({**_record_value(done.value), "request": text}, line, notes=done.notes)
 
 
 @click.command("install", cls=Command)
-@click.argument("certificate", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "issued_file", metavar="CERTIFICATE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 @click.pass_obj
-def install(state: State, certificate: Path) -> None:
+def install(state: State, issued_file: Path) -> None:
     """Check the certificate that the root made of the request; both authorities are trusted from now on."""
     installation = state.installation(keys=True)
-    der, *_ = parts.certificate_files.read_certificate_files([certificate])
+    der, *_ = parts.certificate_files.read_certificate_files([issued_file])
     done = parts.rollover.ceremony.install(installation.services, der, actor=actor())
     _tell(state, installation, done, "the next issuing authority is prepared; both are trusted")
 
@@ -146,10 +157,20 @@ def drain(state: State, over: timedelta | None, ignore_away: bool, dry_run: bool
 @click.command("retire", cls=Command)
 @ABANDON
 @IGNORE_AWAY
+@COMPROMISED
 @DRY_RUN
 @YES
 @click.pass_obj
-def retire(state: State, abandon_missing: bool, ignore_away: bool, dry_run: bool, yes: bool) -> None:
+def retire(
+    state: State,
+    /,
+    *,
+    abandon_missing: bool,
+    ignore_away: bool,
+    compromised: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
     """Trust the old authority no more and destroy its key, once all of its certificates are replaced."""
     installation = state.installation(keys=True)
     told = {"abandon_missing": abandon_missing, "ignore_away": ignore_away}
@@ -157,7 +178,9 @@ def retire(state: State, abandon_missing: bool, ignore_away: bool, dry_run: bool
         _preview(state, installation, "retire", **told)
         return
     _ask(state, installation, "retire", yes=yes, **told)
-    done = parts.rollover.leaving.retire(installation.services, actor=actor(), **told)
+    done = parts.rollover.leaving.retire(
+        installation.services, actor=actor(), compromised=compromised, **told
+    )
     parts.rollover.leaving.finish_leaving(installation.services, actor=actor())
     _tell(state, installation, done, "the old authority is trusted no more, and its key is destroyed")
 
@@ -165,19 +188,28 @@ def retire(state: State, abandon_missing: bool, ignore_away: bool, dry_run: bool
 @click.command("undo", cls=Command)
 @ABANDON
 @IGNORE_AWAY
+@COMPROMISED
 @DRY_RUN
 @YES
 @click.pass_obj
-def undo(state: State, abandon_missing: bool, ignore_away: bool, dry_run: bool, yes: bool) -> None:
-    """Let the old authority issue again; once more, give up the new one."""
+def undo(
+    state: State,
+    /,
+    *,
+    abandon_missing: bool,
+    ignore_away: bool,
+    compromised: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Let the old authority issue again; once more, give up the new one and destroy its key."""
     installation = state.installation(keys=True)
     told = {"abandon_missing": abandon_missing, "ignore_away": ignore_away}
     if dry_run:
         _preview(state, installation, "undo", **told)
         return
-    if abandon_missing:
-        _ask(state, installation, "undo", yes=yes, **told)
-    done = parts.rollover.moving.undo(installation.services, actor=actor(), **told)
+    _ask(state, installation, "undo", yes=yes, **told)
+    done = parts.rollover.moving.undo(installation.services, actor=actor(), compromised=compromised, **told)
     over = parts.rollover.leaving.finish_leaving(installation.services, actor=actor())
     text = "the new authority is given up" if over else "the old authority issues again; both are trusted"
     _tell(state, installation, done, text)
@@ -288,9 +320,17 @@ def _preview(state: State, installation: Installation, word: str, **told: Any) -
 
 
 def _ask(state: State, installation: Installation, word: str, *, yes: bool, **told: Any) -> None:
+    """Ask before a step that destroys a key."""
     found = parts.rollover.viewing.preview(installation.services, _step(word), **told)
-    if found.refusal is None:
-        ask(state, f"{'; '.join(found.sentences)}. Go on?", yes=yes)
+    if found.refusal is None and found.destroys:
+        ask_always(state, "; ".join(found.sentences), yes=yes)
+
+
+def _write(path: Path, data: bytes, *, option: str, force: bool) -> None:
+    if force:
+        parts.files.replace_file(path, data)
+    else:
+        parts.private_files.create_private(path, data, option=option)
 
 
 def _tell(state: State, installation: Installation, done: ChangeResult[RolloverRecord], text: str) -> None:
@@ -298,5 +338,11 @@ def _tell(state: State, installation: Installation, done: ChangeResult[RolloverR
     with installation.services.work.read() as stores:
         newest = next(one for one in stores.rollovers.list() if one.id == done.value.id)
     value, line = confirmed(installation.services, newest.seq, notes=done.notes)
-    lines = [text, line, f"[dim]next: {parts.rollover.table.next_step(newest.state)}[/dim]"]
-    state.output.result({**_record_value(newest), "seq": newest.seq, **value}, *lines, notes=done.notes)
+    then = parts.rollover.viewing.find_next_step(installation.services, newest.state)
+    state.output.result(
+        {**_record_value(newest), "seq": newest.seq, "next": then, **value},
+        text,
+        line,
+        f"[dim]next: {escape(then)}[/dim]",
+        notes=done.notes,
+    )

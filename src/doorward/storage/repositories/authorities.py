@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Integer, bindparam, delete, false, insert, select, true, update
 
-from doorward.core.certificate import CertificateState
+from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound
 from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
 from doorward.storage.schema import authorities, certificates, crls, ocsp_answers
@@ -31,7 +31,10 @@ _REPLACE = (
 _REPLACE_RESPONDER = _REPLACE.where(authorities.c.issuer_id == bindparam("issuer"))
 _ONE = update(authorities).where(authorities.c.tenant == CURRENT_TENANT, authorities.c.id == bindparam("one"))
 _MAKE_CURRENT = _ONE.values(current=true())
-_RETIRE = _ONE.values(retired_at=bindparam("at", type_=authorities.c.retired_at.type))
+_RETIRE = _ONE.values(
+    retired_at=bindparam("at", type_=authorities.c.retired_at.type),
+    retired_reason=bindparam("why", type_=authorities.c.retired_reason.type),
+)
 _ADD = insert(authorities)
 _LINE = [certificates.c[name] for name in CertificateLine.__slots__]
 _UNENDED = (
@@ -115,6 +118,7 @@ class SqlAuthorities:
             current=authority.current,
             issuer_id=authority.issuer_id,
             retired_at=authority.retired_at,
+            retired_reason=authority.retired_reason,
         )
 
     def get(self, authority_id: str) -> AuthorityRecord | None:
@@ -139,9 +143,9 @@ class SqlAuthorities:
         self._replace_current(_required(self.get(authority_id), authority_id))
         self._transaction.write(_MAKE_CURRENT, one=authority_id)
 
-    def retire(self, authority_id: str, at: datetime) -> None:
+    def retire(self, authority_id: str, at: datetime, reason: RevocationReason) -> None:
         """Note that it is trusted no more."""
-        if not self._transaction.write(_RETIRE, one=authority_id, at=at):
+        if not self._transaction.write(_RETIRE, one=authority_id, at=at, why=reason):
             _required(None, authority_id)
 
     def list(self) -> list[AuthorityRecord]:
@@ -265,6 +269,7 @@ def _authority(row: AnyRow | None) -> AuthorityRecord | None:
         current=row.current,
         issuer_id=row.issuer_id,
         retired_at=row.retired_at,
+        retired_reason=row.retired_reason,
     )
 
 

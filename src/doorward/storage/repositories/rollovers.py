@@ -27,7 +27,7 @@ _ADD = DriverStatement(
 _MOVE = DriverStatement(
     """UPDATE rollovers SET state = :state, old_id = :old_id, new_id = :new_id, key_name = :key_name,
         request = :request, began_at = :began_at, moved_at = :moved_at, seq = :seq, spread = :spread
-    WHERE tenant = :this_tenant AND id = :id AND state = :before"""
+    WHERE tenant = :this_tenant AND id = :id AND state = :before AND seq = :before_seq"""
 )
 
 
@@ -52,10 +52,11 @@ class SqlRollovers:
         if not self._transaction.driver_change(_ADD, **_values(rollover)):
             raise RequestRefused("rollover-open", "a rollover of the authority is going on already")
 
-    def move(self, rollover: RolloverRecord, before: RolloverState) -> bool:
-        """Replace it if it is still in that state: one statement compares and sets."""
+    def move(self, rollover: RolloverRecord, before: RolloverRecord) -> bool:
+        """Replace it if its state and its change are still those: one statement compares and sets."""
         self._transaction.require_writable(rollover.tenant)
-        return self._transaction.driver_change(_MOVE, before=before.value, **_values(rollover)) == 1
+        told = {"before": before.state.value, "before_seq": before.seq}
+        return self._transaction.driver_change(_MOVE, **told, **_values(rollover)) == 1
 
 
 def _values(rollover: RolloverRecord) -> dict[str, object]:

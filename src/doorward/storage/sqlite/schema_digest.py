@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "0ec27b9791940958e083e838801191cf7118888a37e267f79c3d19e169337994"
+SCHEMA_SHA256 = "662e1463d4f16662b323e67abb4f17b839c8adaec60ce8101f74e951cc3753a6"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

@@ -187,7 +187,7 @@ def test_a_retired_authority_is_not_answered_live(world):
     held = world.issue("alice")
     issuer = issuer_of(world)
     with world.work.change() as stores:
-        stores.authorities.retire(held.record.authority_id, NOON)
+        stores.authorities.retire(held.record.authority_id, NOON, RevocationReason.SUPERSEDED)
     request = question(x509.load_der_x509_certificate(held.der), issuer, nonce=NONCE)
     answer = ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, request))
     assert answer.response_status is DONE
