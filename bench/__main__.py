@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bench import issuing, judge, sessions
+from bench import evidence, issuing, judge, sessions
 
 if __name__ == "__main__":
     judge.main()
     sessions.main()
     issuing.main()
+    evidence.main()

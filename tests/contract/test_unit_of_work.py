@@ -11,7 +11,7 @@ from doorward.core.entities import Application
 from doorward.core.errors import IntegrityError
 from doorward.stores.protocols import UnitOfWork
 from doorward.stores.records import ChangeKind
-from tests.support.events import request_answered
+from tests.support.events import request_answered, sealed_block
 from tests.support.ports import NOON, CountingNotifier
 from tests.support.records import (
     authority,
@@ -203,3 +203,13 @@ def test_many_events_are_queued_at_once(work: UnitOfWork) -> None:
         stores.outbox.add_all([request_answered(3), request_answered(2)])
     with work.read() as stores:
         assert stores.outbox.waiting() == 2
+
+
+def test_a_block_of_events_is_queued_whole(work: UnitOfWork) -> None:
+    """The events of a block are queued together, or none of them, if one was recorded before."""
+    with work.change() as stores:
+        stores.outbox.add_block(sealed_block(1, 2, 3))
+    with pytest.raises(IntegrityError), work.change() as stores:
+        stores.outbox.add_block(sealed_block(1, 2, 3))
+    with work.read() as stores:
+        assert stores.outbox.waiting() == 3

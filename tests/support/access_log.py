@@ -29,6 +29,38 @@ def line(number: int, **changed: object) -> str:
     return json.dumps(value) + "\n"
 
 
+def envoy_line(number: int, **changed: object) -> dict[str, object]:
+    """The fields of a line as Envoy writes it for a request that the application answered."""
+    return {
+        "allowed": "allowed",
+        "application": "app_" + "b" * 20,
+        "attempts": 1,
+        "bytes_received": 0,
+        "bytes_sent": 120 + number % 1000,
+        "certificate": "crt_" + "c" * 20,
+        "cleared": None,
+        "connection": 17,
+        "decision": "evt_" + "d" * 20,
+        "detail": "via_upstream",
+        "duration_ms": number % 50,
+        "flags": "-",
+        "grpc": None,
+        "kind": "request",
+        "method": "GET",
+        "moved": None,
+        "path": f"/accounts/{number}",
+        "principal": "per_" + "p" * 20,
+        "protocol": "HTTP/1.1",
+        "remote": "192.0.2.7:55000",
+        "request": f"4f1c0000-0000-4000-8000-{number % 10**12:012d}",
+        "route": "rules",
+        "rule": "gabc",
+        "status": 200,
+        "time": "2026-11-23T12:00:00.123Z",
+        **changed,
+    }
+
+
 @dataclass
 class Log:
     """A folder with Envoy's log, and the reader of it."""

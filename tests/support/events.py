@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from doorward.audit.block import BlockBuilder, SealedBlock
 from doorward.audit.events import Event, EventType, Retention, build_event
-from doorward.audit.leaf import CommitmentOpening, SealedEvent, seal_event
+from doorward.audit.leaf import CommitmentOpening, SealedEvent, check_personal, parse_leaf, seal_event
 from doorward.audit.log import PendingEvent, StoredLeaf, StoredNode
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
@@ -159,3 +160,35 @@ def principal_suspended(number: int, *, actor: str = ALICE, principal: str = BOB
 def seal(event: Event) -> SealedEvent:
     """Seal an event with a salt that is made from its id, so that tests are repeatable."""
     return seal_event(event, FakeRandom(event.id).token(32))
+
+
+def sealed_block(*numbers: int, principal: str = ALICE) -> SealedBlock:
+    """Seal access events of one moment as a block."""
+    events = [replace(request_answered(number, principal=principal), at=NOON) for number in numbers]
+    builder = BlockBuilder(TENANT, Retention.ACCESS, NOON)
+    for event in events:
+        builder.append(seal(event))
+    return builder.build()
+
+
+def open_block(block: SealedBlock) -> list[Event]:
+    """Return the events of a block again; every opening must open its commitment, and name its subject."""
+    events = []
+    for place, (event_id, data) in enumerate(zip(block.ids, block.leaves, strict=True)):
+        leaf = parse_leaf(data)
+        openings = [one for one in block.openings if one.place == place]
+        event = build_event(
+            id=event_id,
+            type=EventType(leaf.type),
+            at=leaf.at,
+            tenant=leaf.tenant,
+            actor=leaf.actor,
+            data=leaf.data,
+            personal={one.field: one.value for one in openings},
+        )
+        assert leaf.id == event_id
+        assert all(check_personal(leaf, one.field, one.value, one.salt) for one in openings)
+        assert (event.at, event.tenant, event.retention) == (block.at, block.tenant, block.retention)
+        assert [event.subject_of(one.field) for one in openings] == [one.subject for one in openings]
+        events.append(event)
+    return events

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
+from doorward.audit.block import SealedBlock
 from doorward.audit.events import Event
 from doorward.core.entities import TENANT, Application, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused, Unavailable
@@ -33,6 +34,7 @@ from doorward.stores.records import (
     RevisionRecord,
     TenantRecord,
 )
+from tests.support.events import open_block
 from tests.support.memory_authorities import MemoryAuthorities, MemoryRollovers
 from tests.support.memory_factors import (
     MemoryEnrolmentTickets,
@@ -289,6 +291,9 @@ class MemoryOutbox(Store):
     def add_all(self, events: Sequence[Event]) -> None:
         for event in events:
             self.add(event)
+
+    def add_block(self, block: SealedBlock) -> None:
+        self.add_all(open_block(block))
 
     def waiting(self) -> int:
         return len(self.state.events)

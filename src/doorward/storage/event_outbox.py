@@ -6,8 +6,10 @@ see `driver_statement`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from doorward.audit.block import SealedBlock
 from doorward.audit.leaf import SealedEvent
 from doorward.core.errors import IntegrityError
 from doorward.storage.driver_statement import DriverStatement
@@ -43,19 +45,11 @@ class SqlEventOutbox:
         Raises:
             IntegrityError: `event-duplicate`; the transaction must not be committed then.
         """
-        for event in events:
-            self._transaction.require_writable(event.tenant)
-        tenant = self._transaction.tenant
-        added = self._transaction.driver_write(
-            _ADD_PENDING, [{"of": tenant, "event": event.id, "bytes": event.leaf} for event in events]
-        )
-        if added != len(events):
-            raise duplicate_event()
-        self._transaction.driver_write(
-            _ADD_OPENING,
-            [
+        self._add(
+            [event.tenant for event in events],
+            [(event.id, event.leaf) for event in events],
+            (
                 {
-                    "tenant": tenant,
                     "event_id": event.id,
                     "field": opening.field,
                     "subject": opening.subject,
@@ -67,8 +61,48 @@ class SqlEventOutbox:
                 for event in events
                 for at in (to_microseconds(event.at),)
                 for opening in event.openings
-            ],
+            ),
         )
+
+    def record_block(self, block: SealedBlock) -> None:
+        """Record the events of a block.
+
+        Raises:
+            IntegrityError: `event-duplicate`; the transaction must not be committed then.
+        """
+        retention, at = block.retention.value, to_microseconds(block.at)
+        self._add(
+            [block.tenant],
+            list(zip(block.ids, block.leaves, strict=True)),
+            (
+                {
+                    "event_id": block.ids[place],
+                    "field": field,
+                    "subject": subject,
+                    "retention": retention,
+                    "at": at,
+                    "salt": salt,
+                    "value": value,
+                }
+                for place, field, value, salt, subject in block.openings
+            ),
+        )
+
+    def _add(
+        self,
+        tenants: Iterable[str],
+        leaves: Sequence[tuple[str, bytes]],
+        openings: Iterable[Mapping[str, Any]],
+    ) -> None:
+        for one in tenants:
+            self._transaction.require_writable(one)
+        tenant = self._transaction.tenant
+        added = self._transaction.driver_write(
+            _ADD_PENDING, [{"of": tenant, "event": event_id, "bytes": leaf} for event_id, leaf in leaves]
+        )
+        if added != len(leaves):
+            raise duplicate_event()
+        self._transaction.driver_write(_ADD_OPENING, [{"tenant": tenant, **one} for one in openings])
 
     def waiting(self) -> int:
         """Return how many events are in the outbox."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from doorward.audit.block import SealedBlock
 from doorward.audit.events import Event
 from doorward.audit.leaf import SALT_BYTES, seal_event
 from doorward.core.entities import TENANT
@@ -61,6 +62,10 @@ class SqlOutbox:
     def add_all(self, events: Sequence[Event]) -> None:
         """Queue many events."""
         self._store.record_all([seal_event(event, self._random.token(SALT_BYTES)) for event in events])
+
+    def add_block(self, block: SealedBlock) -> None:
+        """Queue the events of a block."""
+        self._store.record_block(block)
 
     def waiting(self) -> int:
         """Return how many events wait for the sequencer."""

@@ -25,6 +25,7 @@ from doorward.stores.line_protocols import LineStore, LineStores
 from doorward.stores.notice_protocols import NoticeStores
 
 if TYPE_CHECKING:
+    from doorward.audit.block import SealedBlock
     from doorward.audit.events import Event
     from doorward.core.certificate import CertificateState, RevocationReason
     from doorward.core.entities import Application, Principal, PrincipalKind, PrincipalState
@@ -298,6 +299,14 @@ class EventOutbox(Protocol):
 
     def add_all(self, events: Sequence[Event]) -> None:
         """Queue many events, in this order; for a few thousand, this takes half as long as `add` for each."""
+        ...
+
+    def add_block(self, block: SealedBlock) -> None:
+        """Queue the events of a block, which are sealed already, in their order.
+
+        Raises:
+            IntegrityError: `event-duplicate`.
+        """
         ...
 
     def waiting(self) -> int:

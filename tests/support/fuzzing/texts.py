@@ -47,11 +47,13 @@ from doorward.wire import jose
 from doorward.wire.client_cert import parse_client_cert, render_client_cert
 from doorward.wire.header_text import decode_header_text, encode_header_text
 from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER, fill
+from tests.support.access_log import envoy_line
 from tests.support.certificates.issuing import toy_ca
 from tests.support.events import MemoryEventStore, seal
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
 from tests.support.ports import NOON
+from tests.support.rendered_lines import compare_ways
 
 GATEWAY = "gtw_" + "a" * 20
 APP = "app_" + "b" * 20
@@ -160,6 +162,7 @@ def _access_line() -> Harness:
 
     def judge(data: bytes) -> object:
         """What a line becomes fits the catalogue and can be sealed: one that could not would stop the ingestion."""
+        compare_ways(data)
         found = parse_access_line(data, GATEWAY)
         if found is None:
             return None
@@ -175,7 +178,8 @@ def _access_line() -> Harness:
         parse_leaf(seal(event).leaf)
         return found.type, sorted(found.data)
 
-    return Harness(seeds=tuple(json.dumps(one).encode() for one in (request, handshake)), judge=judge)
+    seeds = tuple(json.dumps(one).encode() for one in (request, handshake, envoy_line(1)))
+    return Harness(seeds=seeds, judge=judge)
 
 
 def _socket_answers() -> Harness:

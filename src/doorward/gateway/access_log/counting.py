@@ -120,14 +120,6 @@ class LogLimiter:
         self._lock = threading.Lock()
         self._limiter = EventLimiter(limits=EventLimits(per_key=5, in_total=60, max_keys=60))
 
-    def is_due(self, line: AccessLine) -> bool:
-        """Return whether this line is logged: a failed handshake, or a request or connection that the door refused."""
-        refused = line.type is EventType.HANDSHAKE_FAILED or "reason" in line.data
-        logged = {EventType.HANDSHAKE_FAILED, EventType.REQUEST_ANSWERED, EventType.CONNECTION_CLOSED}
-        if line.type not in logged or not refused:
-            return False
-        return self.allows(str(line.data.get("certificate") or line.personal.get("source", "")))
-
     def allows(self, key: str) -> bool:
         """Return whether one more line about this source or certificate is logged."""
         with self._lock:
@@ -135,6 +127,18 @@ class LogLimiter:
             if self._limiter.is_over(now):
                 self._limiter.close()
             return self._limiter.admit("line", key or UNKNOWN_SOURCE, now)
+
+
+def log_key(line: AccessLine) -> str | None:
+    """Return under which key a line is limited in the log; None if it is not logged.
+
+    Logged are failed handshakes, and requests and connections that the door refused.
+    """
+    refused = line.type is EventType.HANDSHAKE_FAILED or "reason" in line.data
+    logged = {EventType.HANDSHAKE_FAILED, EventType.REQUEST_ANSWERED, EventType.CONNECTION_CLOSED}
+    if line.type not in logged or not refused:
+        return None
+    return str(line.data.get("certificate") or line.personal.get("source", ""))
 
 
 class CertificateRateLimiter:

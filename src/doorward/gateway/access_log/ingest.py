@@ -37,25 +37,16 @@ from doorward.gateway.access_log.counting import (
     describe_count,
     parse_stored_limiter,
 )
-from doorward.gateway.access_log.lines import (
-    LONGEST_LINE,
-    AccessLine,
-    build_access_line,
-    load_access_line,
-    malformed,
-    sender_of,
-)
+from doorward.gateway.access_log.lines import LONGEST_LINE, AccessLine, malformed, parse_access_line
+from doorward.gateway.access_log.selection import LineSelector, Selection
 from doorward.gateway.ballast import BALLAST
 from doorward.stores.events import new_event
-from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
 
 LIVE = "access.log"
 COUNTER = "access.next"
 POLL_SECONDS = 0.05
 BATCH_BYTES = 1024 * 1024
-BATCH_EVENTS = 512
-"""Events of one transaction: about 50 ms of work, so that a withdrawal does not wait long for it."""
 ROTATE_BYTES = 8 * 1024 * 1024
 """During a flood Envoy writes 5 MB a second; recorded lines must be deleted soon to free the disk."""
 MOST_BACKLOG_BYTES = 8 * 1024 * 1024
@@ -101,6 +92,7 @@ class Ingest:
         self._event_limiter = event_limiter or ConnectionEventLimiter(services.clock)
         self._limiter: EventLimiter | None = None
         self._log_limiter = LogLimiter(services.clock)
+        self._selector = LineSelector(services, gateway_id)
         self._room = True
         self._stored_at = -STORE_SECONDS
         self._backlog = 0
@@ -179,7 +171,7 @@ class Ingest:
                 return
             with self._services.work.change(traffic=True) as stores:
                 for count in (*counts, *due):
-                    self._queue(stores, describe_count(count, self._gateway_id))
+                    stores.outbox.add(self._selector.build_event(describe_count(count, self._gateway_id)))
                 if counts:
                     stores.ingest.store_counts(self._gateway_id, LINES, limiter.render())
                 if state is not None:
@@ -287,40 +279,19 @@ class Ingest:
         """Record or count complete lines; return how many bytes that covered."""
         limiter = self._loaded_limiter()
         try:
-            events, end, after = self._select_events(data, limiter.copy(), room=True)
-            self._store(events, name, position, position + end, after)
+            selection = self._selector.select(data, limiter.copy(), room=True)
+            self._store(selection, name, position)
             self._room = True
         except Unavailable as error:
             if error.code != "store-full":
                 raise
             self._room = False
-            _, end, after = self._select_events(data, limiter.copy(), room=False)
-            self._store([], name, position, position + end, after, traffic=False)
-        return end
-
-    def _select_events(
-        self, data: bytes, limiter: EventLimiter, *, room: bool
-    ) -> tuple[list[AccessLine], int, EventLimiter]:
-        """Return the lines to record singly, how many bytes are covered, and the limiter with the counts of the rest."""
-        now = self._services.clock.now()
-        events: list[AccessLine] = []
-        start = 0
-        while start < len(data) and len(events) < BATCH_EVENTS:
-            end = data.find(b"\n", start)
-            end = end if end >= 0 else len(data)
-            line, start = data[start:end], end + 1
-            value = load_access_line(line)
-            sender = sender_of(value) if line else None
-            if sender is None:
-                continue
-            if sender.limited or not room:
-                kind = sender.kind.value if room else f"{sender.kind.value}/disk-nearly-full"
-                if not limiter.admit(kind, sender.key, now, claimed=sender.claimed, room=room):
-                    continue
-            event = build_access_line(line, value, self._gateway_id)
-            if event is not None:
-                events.append(event)
-        return events, min(start, len(data)), limiter
+            selection = self._selector.select(data, limiter.copy(), room=False)
+            self._store(selection, name, position, traffic=False)
+        for key, line in selection.refused:
+            if self._log_limiter.allows(key):
+                self._log_refusal(line)
+        return selection.end
 
     def _skip_truncated(self, name: str, position: int, size: int) -> None:
         """Go on at the end of a file that was truncated: its remaining lines were recorded before; record a gap."""
@@ -329,7 +300,7 @@ class Ingest:
             type=EventType.ACCESS_GAP,
             data={"gateway": self._gateway_id, "reason": "log-shrunk", "from_at": now, "to_at": now},
         )
-        self._store([gap], name, position, size)
+        self._store_line(gap, name, position, size)
 
     def _finish_file(self, path: Path, name: str) -> None:
         while self._record_from(path, name) > 0:
@@ -340,46 +311,30 @@ class Ingest:
             file.seek(position)
             rest = file.read(LONGEST_LINE + 1)
         if rest:
-            self._store(
-                [malformed(rest, self._gateway_id, "line-torn")], name, position, position + len(rest)
-            )
+            torn = malformed(rest, self._gateway_id, "line-torn")
+            self._store_line(torn, name, position, position + len(rest))
         self._next_name()  # store the number as used, before the file is deleted
         path.unlink()
 
-    def _store(
-        self,
-        lines: list[AccessLine],
-        name: str,
-        position: int,
-        end: int,
-        after: EventLimiter | None = None,
-        *,
-        traffic: bool = True,
-    ) -> None:
+    def _store(self, selection: Selection, name: str, position: int, *, traffic: bool = True) -> None:
+        """Store the block and the position after its lines in one transaction."""
         with self._services.work.change(traffic=traffic) as stores:
-            stores.ingest.advance(self._gateway_id, name, position, end)
-            if after is not None and after != self._limiter:
-                stores.ingest.store_counts(self._gateway_id, LINES, after.render())
-            for line in lines:
-                self._queue(stores, line)
-        self._limiter = after or self._limiter
-        for line in lines:
-            if self._log_limiter.is_due(line):
-                _log.warning(f"refused: {line.type.value}", **_log_fields(line))
+            stores.ingest.advance(self._gateway_id, name, position, position + selection.end)
+            if selection.limiter != self._limiter:
+                stores.ingest.store_counts(self._gateway_id, LINES, selection.limiter.render())
+            if selection.block is not None:
+                stores.outbox.add_block(selection.block)
+        self._limiter = selection.limiter
 
-    def _queue(self, stores: Stores, line: AccessLine) -> None:
-        try:
-            event = new_event(
-                self._services, line.type, actor=line.actor, data=line.data, personal=line.personal
-            )
-        except DoorwardError as error:
-            # The catalogue refused a value that came from a peer; one line must not stop all others.
-            raw = repr((line.data, line.personal)).encode()
-            spare = malformed(raw, self._gateway_id, error.code)
-            event = new_event(
-                self._services, spare.type, actor="system", data=spare.data, personal=spare.personal
-            )
-        stores.outbox.add(event)
+    def _store_line(self, line: AccessLine, name: str, position: int, end: int) -> None:
+        with self._services.work.change(traffic=True) as stores:
+            stores.ingest.advance(self._gateway_id, name, position, end)
+            stores.outbox.add(self._selector.build_event(line))
+
+    def _log_refusal(self, line: AccessLine | bytes) -> None:
+        found = parse_access_line(line, self._gateway_id) if isinstance(line, bytes) else line
+        if found is not None:
+            _log.warning(f"refused: {found.type.value}", **_log_fields(found))
 
     def _rotate_when_large(self) -> None:
         with self._lock:

@@ -53,7 +53,7 @@ _BY_DETAIL = {
 _FORWARDED = "via_upstream"
 _GRPC_STATUSES = {4: 504, 7: 403, 8: 429, 12: 404, 13: 400, 14: 503, 16: 401}
 """gRPC code to the HTTP status from which Envoy made it (grpc/doc/http-grpc-status-mapping.md)."""
-_LARGEST = 2**53 - 1
+LARGEST_NUMBER = 2**53 - 1
 _KINDS = (LOG_KIND_REQUEST, LOG_KIND_CONNECTION, LOG_KIND_HANDSHAKE)
 FACTOR_MISSING = "factor-missing"
 """An allow rule would hold with a second factor: the door answers with a redirect to the portal, or with a challenge."""
@@ -146,13 +146,13 @@ def sender_of(value: dict[str, Any] | None) -> Sender | None:
             return None
         claimed = _text(value.get("server_name"))
         return Sender(
-            key=source_key(_host(remote)), kind=EventType.HANDSHAKE_FAILED, limited=True, claimed=claimed
+            key=source_key(host_of(remote)), kind=EventType.HANDSHAKE_FAILED, limited=True, claimed=claimed
         )
     certificate = _id(value.get("certificate"))
     is_connection = value["kind"] == LOG_KIND_CONNECTION
     kind = EventType.CONNECTION_CLOSED if is_connection else EventType.REQUEST_ANSWERED
     if certificate is None or value.get("application") == ENROL_CHAIN:
-        return Sender(key=source_key(_host(remote)), kind=kind, limited=True)
+        return Sender(key=source_key(host_of(remote)), kind=kind, limited=True)
     return Sender(key=certificate, kind=kind, limited=RATE_LIMITED in flags)
 
 
@@ -177,11 +177,11 @@ def malformed(line: bytes, gateway_id: str, reason: str) -> AccessLine:
 
 
 def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
-    refusal = _REFUSALS.get(str(value.get("route"))) or _BY_DETAIL.get(str(value.get("detail")))
+    status, reason = outcome_of(value)
     data: dict[str, Any] = {
         "gateway": gateway_id,
         "method": _token(value.get("method")) or "UNREADABLE",
-        "status": (status := _status(value, refusal)),
+        "status": status,
     }
     application = value.get("application")
     _put(data, "application", _id(application))
@@ -194,15 +194,22 @@ def _request(value: dict[str, Any], gateway_id: str) -> AccessLine:
     _put(data, "attempts", attempts if (attempts := _number(value.get("attempts")) or 0) > 1 else None)
     rule = _token(value.get("rule"))
     _put(data, "rules", [rule] if rule else None)
-    _put(data, "reason", _refused_by(value, status) or (refusal.word if refusal else None))
+    _put(data, "reason", reason)
     _put(data, "detail", _text(value.get("detail")))
     _put(data, "response_flags", _token(value.get("flags")))
     _put(data, "started_at", _moment(value.get("time")))
-    personal = {"source": _host(value.get("remote"))}
+    personal = {"source": host_of(value.get("remote"))}
     if application != ENROL_CHAIN:
         personal["path"] = _text(value.get("path"))
     actor = data.get("principal") or "system"
     return AccessLine(type=EventType.REQUEST_ANSWERED, data=data, personal=_filled(personal), actor=actor)
+
+
+def outcome_of(value: dict[str, Any]) -> tuple[int, str | None]:
+    """Return the status of a request's line, and the reason if the door refused the request."""
+    refusal = _REFUSALS.get(str(value.get("route"))) or _BY_DETAIL.get(str(value.get("detail")))
+    status = _status(value, refusal)
+    return status, _refused_by(value, status) or (refusal.word if refusal else None)
 
 
 def _refused_by(value: dict[str, Any], status: int) -> str | None:
@@ -239,7 +246,7 @@ def _connection(value: dict[str, Any], gateway_id: str) -> AccessLine:
     _put(data, "reason", RULES_REFUSED if refused else None)
     _put(data, "response_flags", _token(value.get("flags")))
     _put(data, "started_at", _moment(value.get("time")))
-    personal = {"source": _host(value.get("remote"))}
+    personal = {"source": host_of(value.get("remote"))}
     actor = data.get("principal") or "system"
     return AccessLine(type=EventType.CONNECTION_CLOSED, data=data, personal=_filled(personal), actor=actor)
 
@@ -277,7 +284,7 @@ def _handshake(value: dict[str, Any], gateway_id: str) -> AccessLine | None:
     _put(data, "claimed_serial", _token(value.get("claimed_serial")))
     _put(data, "started_at", _moment(value.get("time")))
     personal = {
-        "source": _host(value.get("remote")),
+        "source": host_of(value.get("remote")),
         "claimed_subject": _text(value.get("claimed_subject")),
         "claimed_issuer": _text(value.get("claimed_issuer")),
         "claimed_san": _text(value.get("claimed_uri")),
@@ -311,7 +318,9 @@ def _id(value: object) -> str | None:
 
 def _number(value: object) -> int | None:
     return (
-        value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST else None
+        value
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_NUMBER
+        else None
     )
 
 
@@ -323,5 +332,6 @@ def _moment(value: object) -> datetime | None:
         return None
 
 
-def _host(value: object) -> str:
+def host_of(value: object) -> str:
+    """Return the address of `address:port`, without the brackets of IPv6; empty if there is none."""
     return _text(value).rpartition(":")[0].strip("[]")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,12 +14,12 @@ import pytest
 from doorward.audit.events import EventType
 from doorward.core.errors import IntegrityError, Unavailable
 from doorward.gateway.access_log import ingest as module
+from doorward.gateway.access_log import selection
 from doorward.gateway.access_log.ingest import COUNTER, LIVE, Ingest
 from doorward.gateway.access_log.lines import LONGEST_LINE
 from tests.support.access_log import GATEWAY, Log, line
 from tests.support.memory_store import MemoryStores, MemoryUnitOfWork
 from tests.support.ports import NOON
-from tests.support.world import World
 
 # in order, never twice
 
@@ -47,19 +48,13 @@ def test_nothing_is_taken_twice(log: Log) -> None:
 def test_after_a_crash_each_line_is_recorded_once(log: Log, place: str) -> None:
     """Position and events are one transaction: after a failure anywhere in it, the next start records each line once."""
     log.write(line(1) + line(2))
-    log.world.services = _crashing(log.world, place)
+    log.world.services = replace(log.world.services, work=_CrashingOnce(log.world.work, place))
     log.start()
     with pytest.raises(RuntimeError):
         log.take()
     assert log.taken() == []
     log.take()
     assert log.taken() == ["r1", "r2"]
-
-
-def _crashing(world: World, place: str) -> object:
-    from dataclasses import replace
-
-    return replace(world.services, work=_CrashingOnce(world.work, place))
 
 
 class _CrashingOnce:
@@ -87,23 +82,36 @@ class _CrashingOnce:
 class _Failing:
     def __init__(self, outbox: object) -> None:
         self._outbox = outbox
-        self._left = 1
 
-    def add(self, event: object) -> None:
-        if not self._left:
-            raise RuntimeError("killed")
-        self._left -= 1
-        self._outbox.add(event)  # type: ignore[attr-defined]
+    def add_block(self, block: object) -> None:
+        self._outbox.add_block(block)  # type: ignore[attr-defined]
+        raise RuntimeError("killed")
 
 
 def test_two_readers_do_not_take_the_same_line(log: Log) -> None:
-    """The second reader of the same log gets an error, and no line is recorded twice."""
+    """If another reader of the same log was faster, the second one gets an error, and no line is recorded twice."""
     log.write(line(1))
-    other = Ingest(log.world.services, GATEWAY, log.folder, lambda: None)
-    with log.world.work.change() as stores:
-        stores.ingest.advance(GATEWAY, "access-1.log", 0, 3)
+    other = Ingest(
+        replace(log.world.services, work=_Overtaken(log.world.work, log)), GATEWAY, log.folder, lambda: None
+    )
     with pytest.raises(IntegrityError):
-        other._store([], "access-1.log", 0, 10)
+        other.take()
+    assert log.taken() == ["r1"]
+
+
+class _Overtaken:
+    """A store to which another reader writes just before each change."""
+
+    def __init__(self, work: MemoryUnitOfWork, log: Log) -> None:
+        self._work = work
+        self._log = log
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._work, name)
+
+    def change(self, *, traffic: bool = False) -> AbstractContextManager[MemoryStores]:
+        self._log.take()
+        return self._work.change(traffic=traffic)
 
 
 def test_long_files_are_taken_in_batches(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +175,7 @@ def test_a_line_that_the_event_catalogue_refuses_is_recorded_as_unreadable(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the event of a line is refused, the line is recorded as malformed; the lines around it are recorded."""
-    build = module.build_access_line
+    build = selection.build_access_line
 
     def generous(text: bytes, value: dict[str, object] | None, gateway_id: str) -> object:
         found = build(text, value, gateway_id)
@@ -175,7 +183,7 @@ def test_a_line_that_the_event_catalogue_refuses_is_recorded_as_unreadable(
             found.data["status"] = "two hundred"
         return found
 
-    monkeypatch.setattr(module, "build_access_line", generous)
+    monkeypatch.setattr(selection, "build_access_line", generous)
     log.write(line(1) + line(2) + line(3))
     log.take()
     assert log.taken() == ["r1", "r3"]
@@ -421,7 +429,7 @@ def test_the_thread_survives_and_says_what_is_wrong(
         elif how == "disk":
             (log.folder / "access-1.log").mkdir()
         else:
-            patch.setattr(module, "build_access_line", lambda *_: 1 / 0)
+            patch.setattr(selection, "build_access_line", lambda *_: 1 / 0)
         run(log, 2)
         assert log.ingest.trouble()
         assert log.taken() == []

@@ -11,6 +11,7 @@ from doorward.audit.events import EventType
 from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.names import ENROL_CHAIN
 from doorward.gateway.access_log import ingest as module
+from doorward.gateway.access_log import selection
 from tests.support.access_log import GATEWAY, Log, line
 
 CERTIFICATE = "crt_" + "c" * 20
@@ -142,7 +143,7 @@ def test_a_nearly_full_disk_counts_all_and_lets_the_file_go(log: Log) -> None:
 
 def test_batches_end_after_some_events(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction holds few events, so that a withdrawal waits for few; the rest follows at once."""
-    monkeypatch.setattr(module, "BATCH_EVENTS", 3)
+    monkeypatch.setattr(selection, "BATCH_EVENTS", 3)
     log.write("".join(line(number) for number in range(8)))
     assert log.ingest.take()
     assert log.taken() == ["r0", "r1", "r2"]
@@ -154,7 +155,7 @@ def test_batches_end_after_some_events(log: Log, monkeypatch: pytest.MonkeyPatch
 
 def test_a_backlog_is_said(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backlog in the file is reported as trouble long before the disk is full."""
-    monkeypatch.setattr(module, "BATCH_EVENTS", 1)
+    monkeypatch.setattr(selection, "BATCH_EVENTS", 1)
     monkeypatch.setattr(module, "MOST_BACKLOG_BYTES", 100)
     log.write("".join(line(number) for number in range(8)))
     log.ingest.take()

@@ -1,0 +1,191 @@
+"""Evidence at line rate: from the lines of Envoy's log to a signed checkpoint, on a database file with fsync.
+
+The lines have the form that our Envoy writes: 400 people, 12 applications, 64 connections with 1 to 100 requests each. One process
+does what the gateway and `serve` do in turn: it records the lines, places the leaves in the tree, signs the head. The run
+ends when nothing is left to record or to place.
+
+- *CPU for a leaf*: everything from the line to the checkpoint.
+- *bytes for a leaf*: the growth of the database file, after the write-ahead log was copied into it.
+- *verify*: every leaf, hash, and personal value, by `audit.verifying`.
+- *proof*: one leaf, its inclusion proof, and its verification; the slowest of 50.
+
+Pin it to one core (`taskset -c 0`) to compare runs.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from doorward.audit.log import sequence, sign_checkpoint
+from doorward.audit.merkle import inclusion_proof, leaf_hash, root_hash, verify_inclusion
+from doorward.audit.note import render_verifier_key, verifier_key
+from doorward.audit.verifying import verify_log
+from doorward.gateway.access_log.ingest import Ingest
+from doorward.runtime.serve import SEQUENCED_AT_ONCE
+from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
+from doorward.storage.event_store import SqlEventLog
+from doorward.storage.schema_versions import migrate
+from doorward.storage.sqlite.database import SqliteDatabase
+from doorward.storage.unit_of_work import SqlUnitOfWork
+from doorward.stores.services import Services
+
+LINES = 100_000
+ORIGIN = "bench.example/audit"
+GATEWAY = "gtw_" + "g" * 20
+PROOFS = 50
+
+
+class _Quiet:
+    def notify(self) -> None:
+        """Nobody waits."""
+
+
+def main(count: int = LINES) -> None:
+    """Measure, and print what was found beside what is wanted."""
+    with tempfile.TemporaryDirectory(prefix="doorward-bench-", dir=Path.cwd()) as place:
+        folder = Path(place)
+        (folder / "access.log").write_bytes(b"".join(_lines(count)))
+        database = SqliteDatabase(folder / "doorward.db")
+        with closing(database):
+            migrate(database)
+            found = _measure(database, folder, count)
+    print(f"\nevidence: {count} lines of the access log to a signed checkpoint, one core")
+    for name, (value, wanted) in found.items():
+        print(f"{name:34} {value:>12}   wanted {wanted}")
+
+
+def _measure(database: SqliteDatabase, folder: Path, count: int) -> dict[str, tuple[str, str]]:
+    random_source = SystemRandom()
+    services = Services(
+        work=SqlUnitOfWork(database, random=random_source, notifier=_Quiet()),
+        clock=SystemClock(),
+        random=random_source,
+        factory=SoftwareKeys(),
+    )
+    log, key = SqlEventLog(database), Ed25519PrivateKey.generate()
+    ingest = Ingest(services, GATEWAY, folder, lambda: None)
+    empty = _size(folder)
+    began, began_at = time.process_time(), time.perf_counter()
+    recording = 0.0
+    more = True
+    while more:
+        since = time.process_time()
+        more = ingest.take()
+        recording += time.process_time() - since
+        with log.change() as store:
+            while sequence(store, SEQUENCED_AT_ONCE) == SEQUENCED_AT_ONCE:
+                pass
+    with log.change() as store:
+        sign_checkpoint(store, key, ORIGIN, services.clock.now())
+    cpu, wall = time.process_time() - began, time.perf_counter() - began_at
+    size = _size(folder) - empty
+    with log.read() as store:
+        if store.tree_size() != count:
+            raise SystemExit(f"{store.tree_size()} leaves of {count} lines")
+        began = time.process_time()
+        report = verify_log(store, verifier_key=render_verifier_key(verifier_key(ORIGIN, key.public_key())))
+        verify = time.process_time() - began
+        if not report.verified:
+            raise SystemExit(f"not verified: {report.faults[:3]}")
+    slowest = max(_prove(log, random.randrange(count), count) for _ in range(PROOFS))
+    return {
+        "leaves/s of CPU": (f"{count / cpu:.0f}", ">= 25000"),
+        "leaves/s of wall-clock time": (f"{count / wall:.0f}", "-"),
+        "CPU for a leaf, us": (f"{cpu / count * 1e6:.1f}", "<= 40"),
+        "  of which recording, us": (f"{recording / count * 1e6:.1f}", "-"),
+        "bytes for a leaf": (f"{size / count:.0f}", "<= 250"),
+        "verify 1,000,000, s of CPU": (f"{verify / count * 1e6:.1f}", "<= 10"),
+        "slowest proof, ms": (f"{slowest * 1e3:.1f}", "<= 50"),
+    }
+
+
+def _prove(log: SqlEventLog, number: int, size: int) -> float:
+    began = time.perf_counter()
+    with log.read() as store:
+        (row,) = store.leaves(number, number + 1)
+        root = root_hash(size, store.nodes)
+        proof = inclusion_proof(number, size, store.nodes)
+    if not verify_inclusion(leaf_hash(row.leaf), number, size, proof, root):
+        raise SystemExit("a proof does not verify")
+    return time.perf_counter() - began
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of the database file with the write-ahead log copied into it."""
+    import sqlite3  # noqa: PLC0415  only here
+
+    with closing(sqlite3.connect(folder / "doorward.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return (folder / "doorward.db").stat().st_size
+
+
+def _lines(count: int) -> Iterator[bytes]:
+    chosen = random.Random(7)
+    people, applications = [_id("per", chosen) for _ in range(400)], [_id("app", chosen) for _ in range(12)]
+    connections = [_connection(chosen, people, applications, number) for number in range(64)]
+    for number in range(count):
+        place = chosen.randrange(64)
+        left, facts = connections[place]
+        if not left:
+            left, facts = connections[place] = _connection(chosen, people, applications, number)
+        connections[place] = (left - 1, facts)
+        milliseconds = number // 20
+        line = {
+            **facts,
+            "allowed": "allowed",
+            "attempts": 1,
+            "bytes_received": chosen.choice([0, 0, 0, 312]),
+            "bytes_sent": chosen.randrange(80, 30_000),
+            "cleared": None,
+            "detail": "via_upstream",
+            "duration_ms": chosen.randrange(1, 60),
+            "flags": "-",
+            "grpc": None,
+            "kind": "request",
+            "method": chosen.choice(["GET", "GET", "GET", "POST"]),
+            "moved": None,
+            "path": f"/accounts/{chosen.randrange(10**6)}/statements",
+            "protocol": "HTTP/2",
+            "request": str(_uuid(chosen)),
+            "route": "rules",
+            "status": chosen.choice([200, 200, 200, 200, 404]),
+            "time": f"2026-11-23T{milliseconds // 3_600_000:02d}:{milliseconds // 60_000 % 60:02d}:"
+            f"{milliseconds // 1000 % 60:02d}.{milliseconds % 1000:03d}Z",
+        }
+        yield json.dumps(dict(sorted(line.items())), separators=(",", ":")).encode() + b"\n"
+
+
+def _connection(
+    chosen: random.Random, people: list[str], applications: list[str], number: int
+) -> tuple[int, dict[str, Any]]:
+    return chosen.randrange(1, 101), {
+        "application": chosen.choice(applications),
+        "certificate": _id("crt", chosen),
+        "connection": number,
+        "decision": _id("evt", chosen),
+        "principal": chosen.choice(people),
+        "remote": f"198.51.100.{chosen.randrange(256)}:{chosen.randrange(1024, 65536)}",
+        "rule": _id("g", chosen)[2:],
+    }
+
+
+def _id(prefix: str, chosen: random.Random) -> str:
+    return f"{prefix}_" + "".join(chosen.choices("abcdefghijklmnopqrstuvwxyz234567", k=20))
+
+
+def _uuid(chosen: random.Random) -> str:
+    digits = f"{chosen.getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-9{digits[17:20]}-{digits[20:]}"
+
+
+if __name__ == "__main__":
+    main()

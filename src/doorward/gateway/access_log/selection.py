@@ -1,0 +1,149 @@
+"""From a piece of the access log to a block of sealed events: which lines are recorded singly, which are counted.
+
+Not here: reading the file and storing the block (`ingest`), the meaning of a line (`lines`), the fast way from a line to
+its leaf (`rendering`), the limits (`audit.counting`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from doorward.audit.block import BlockBuilder, SealedBlock
+from doorward.audit.counting import EventLimiter
+from doorward.audit.events import Event, Retention, render_moment
+from doorward.audit.leaf import SALT_BYTES, seal_event
+from doorward.core.entities import TENANT
+from doorward.core.errors import DoorwardError
+from doorward.gateway.access_log.counting import log_key
+from doorward.gateway.access_log.lines import (
+    AccessLine,
+    build_access_line,
+    load_access_line,
+    malformed,
+    sender_of,
+)
+from doorward.gateway.access_log.rendering import SALTS_BYTES, RequestRenderer
+from doorward.stores.events import new_event
+from doorward.stores.services import Services
+
+BATCH_EVENTS = 1024
+"""Events of one block and one transaction; a withdrawal does not wait long for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What becomes of the first lines of a piece.
+
+    Args:
+        block: the events that are recorded singly; None if there is none.
+        end: how many bytes were read.
+        limiter: with the counts of the other lines.
+        refused: the lines that are logged, each with the key of its limit in the log; a line of the fast way is not
+            parsed yet, because most of a flood's are not logged.
+    """
+
+    block: SealedBlock | None
+    end: int
+    limiter: EventLimiter
+    refused: list[tuple[str, AccessLine | bytes]]
+
+
+@dataclass(slots=True)
+class _Block:
+    """The block that is being made; refused requests of the fast way are kept as their lines."""
+
+    at: datetime
+    builder: BlockBuilder
+    ids: list[str]
+    refused: list[tuple[str, AccessLine | bytes]] = field(default_factory=list)
+
+
+class LineSelector:
+    """Selects and seals the lines of one gateway.
+
+    Args:
+        services: the use cases' ports.
+        gateway_id: the gateway of the log.
+    """
+
+    def __init__(self, services: Services, gateway_id: str) -> None:
+        self._services = services
+        self._gateway_id = gateway_id
+        self._renderer = RequestRenderer(gateway_id, TENANT)
+
+    def select(self, data: bytes, limiter: EventLimiter, *, room: bool) -> Selection:
+        """Return what becomes of the first lines, as many as one block may have.
+
+        Args:
+            data: complete lines.
+            limiter: is changed.
+            room: False counts every line (the disk is nearly full).
+        """
+        now = self._services.clock.now()
+        at = render_moment(now)
+        most = min(BATCH_EVENTS, data.count(b"\n") + 1)
+        salts = self._services.random.token(SALTS_BYTES * most)
+        block = _Block(now, BlockBuilder(TENANT, Retention.ACCESS, now), self._services.new_ids("evt", most))
+        start = place = 0
+        while start < len(data) and place < most:
+            end = data.find(b"\n", start)
+            end = end if end >= 0 else len(data)
+            line, start = data[start:end], end + 1
+            event_salts = salts[SALTS_BYTES * place : SALTS_BYTES * (place + 1)]
+            if room and self._take_fast(line, block, at, event_salts):
+                place += 1
+            elif self._is_single(line, limiter, now, room=room):
+                place += self._take(line, block, event_salts[:SALT_BYTES])
+        sealed = block.builder.build()
+        return Selection(
+            block=sealed if sealed.ids else None,
+            end=min(start, len(data)),
+            limiter=limiter,
+            refused=block.refused,
+        )
+
+    def build_event(self, line: AccessLine, at: datetime | None = None) -> Event:
+        """Return the event of a line; if the catalogue refuses it, the event that the line could not be read."""
+        try:
+            return new_event(
+                self._services, line.type, actor=line.actor, data=line.data, personal=line.personal, at=at
+            )
+        except DoorwardError as error:
+            # The catalogue refused a value that came from a peer; one line must not stop all others.
+            raw = repr((line.data, line.personal)).encode()
+            spare = malformed(raw, self._gateway_id, error.code)
+            return new_event(
+                self._services, spare.type, actor="system", data=spare.data, personal=spare.personal, at=at
+            )
+
+    def _take_fast(self, line: bytes, block: _Block, at: str, salts: bytes) -> bool:
+        event_id = block.ids[len(block.builder.ids)]
+        rendered = self._renderer.render(line, event_id, at, salts)
+        if rendered is None:
+            return False
+        block.builder.append_leaf(event_id, rendered.leaf, rendered.openings)
+        if rendered.refused:
+            block.refused.append((rendered.certificate, line))
+        return True
+
+    def _is_single(self, line: bytes, limiter: EventLimiter, now: datetime, *, room: bool) -> bool:
+        """Return whether the event of a line is recorded singly; otherwise it is counted, or needs no event."""
+        sender = sender_of(load_access_line(line)) if line else None
+        if sender is None:
+            return False
+        if room and not sender.limited:
+            return True
+        kind = sender.kind.value if room else f"{sender.kind.value}/disk-nearly-full"
+        return limiter.admit(kind, sender.key, now, claimed=sender.claimed, room=room)
+
+    def _take(self, line: bytes, block: _Block, salt: bytes) -> int:
+        """Add the event of a line on the ordinary way; return how many were added."""
+        found = build_access_line(line, load_access_line(line), self._gateway_id)
+        if found is None:
+            return 0
+        block.builder.append(seal_event(self.build_event(found, block.at), salt))
+        key = log_key(found)
+        if key is not None:
+            block.refused.append((key, found))
+        return 1
