@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from doorward.stores.services import Services
 
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
+FORCE = click.option("--force", is_flag=True, help="With --out: replace a file that exists.")
 PATIENCE_SECONDS = 5.0
 """How long a command waits for gateways that are alive."""
 

@@ -17,7 +17,7 @@ from doorward.core.ports import PrivateKey, PublicKey
 from doorward.pki.csr import parse_csr
 from doorward.pki.keys import check_public_key
 from doorward.runtime.pem import read_bounded
-from doorward.runtime.private_files import create_private, refuse_existing
+from doorward.runtime.private_files import write_output
 from doorward.runtime.world import SystemRandom
 
 _LARGEST_KEY = 64 * 1024
@@ -55,21 +55,19 @@ def read_key_of(path: Path, request: bytes) -> PrivateKey:
     return cast("PrivateKey", key)  # a private key's kind is that of its public one
 
 
-def check_p12(path: Path) -> None:
-    """Raise `RequestRefused` (`file-exists`) if the `.p12` file exists; called before issuing."""
-    refuse_existing(path, option="--out")
-
-
-def write_p12(path: Path, key: PrivateKey, chain: tuple[bytes, ...], *, name: str, form: Pkcs12Form) -> str:
-    """Write key and chain (DER, leaf first, without the root) as a new file, mode 0600; return its password.
+def write_p12(
+    path: Path, key: PrivateKey, chain: tuple[bytes, ...], *, name: str, form: Pkcs12Form, force: bool
+) -> str:
+    """Write key and chain (DER, leaf first, without the root) as a file, mode 0600; return its password.
 
     Raises:
-        RequestRefused: `file-exists`.
+        RequestRefused: `file-exists`, without `force`.
         OSError: it cannot be written.
     """
     password = make_password(SystemRandom())
     leaf, *issuers = map(x509.load_der_x509_certificate, chain)
-    create_private(path, render_pkcs12(key, leaf, issuers, name=name, password=password, form=form))
+    data = render_pkcs12(key, leaf, issuers, name=name, password=password, form=form)
+    write_output(path, data, force=force)
     return password
 
 

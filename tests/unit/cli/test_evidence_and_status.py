@@ -274,7 +274,7 @@ def test_an_export_is_its_owners(site: Site) -> None:
     log.chmod(0o644)
     before = os.umask(0)
     try:
-        site.do("audit", "export", "--personal", "--out", str(log), "--checkpoint-out", str(note))
+        site.do("audit", "export", "--personal", "--force", "--out", str(log), "--checkpoint-out", str(note))
     finally:
         os.umask(before)
     assert "Alice" in log.read_text()

@@ -14,6 +14,7 @@ from doorward.audit.report import VerificationReport
 from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.completing import complete_app, complete_event, complete_principal
+from doorward.cli.confirming import FORCE
 from doorward.cli.output import INTEGRITY, INTERRUPTED, has_reader
 from doorward.cli.screen import escape
 from doorward.cli.state import State
@@ -190,6 +191,7 @@ def _text(path: Path | None) -> str | None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write here, readable by its owner only; without it, to standard output.",
 )
+@FORCE
 @click.option(
     "--checkpoint-out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -197,12 +199,15 @@ def _text(path: Path | None) -> str | None:
 )
 @click.option("--personal", is_flag=True, help="Include the personal data that is still kept.")
 @click.pass_obj
-def export(state: State, out: Path | None, checkpoint_out: Path | None, personal: bool) -> None:
+def export(
+    state: State, /, out: Path | None, *, force: bool, checkpoint_out: Path | None, personal: bool
+) -> None:
     """Export the log, to be verified anywhere with its checkpoint and the verifier key."""
     evidence = parts.evidence.Evidence(state.installation())
     if out is None:
         evidence.export(sys.stdout.buffer, checkpoint_out=checkpoint_out, personal=personal)
         return
+    parts.private_files.refuse_existing(out, option="--out", force=force)
     with state.output.progress("exporting") as progress, parts.files.replacing(out) as file:
         done = evidence.export(file, checkpoint_out=checkpoint_out, personal=personal, progress=progress)
     state.output.result(

@@ -12,7 +12,7 @@ import click
 from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.completing import complete_principal
-from doorward.cli.confirming import confirmed
+from doorward.cli.confirming import FORCE, confirmed
 from doorward.cli.csv_option import CSV, refuse_two_forms
 from doorward.cli.rows import CERTIFICATE_CSV, certificate_row, suspicion_line, suspicion_row
 from doorward.cli.screen import escape
@@ -161,6 +161,7 @@ def release(state: State, certificate: str) -> None:
     help="The new certification request (PKCS#10, PEM or DER), made by the holder.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the chain here.")
+@FORCE
 @click.option(
     "--key",
     "key_file",
@@ -181,6 +182,7 @@ def renew(
     csr: Path,
     out: Path | None,
     *,
+    force: bool,
     key_file: Path | None,
     target: str | None,
 ) -> None:
@@ -193,14 +195,15 @@ def renew(
         raise click.UsageError("--key needs --out CHAIN.pem: the PKCS#12 file is written beside it")
     request = parts.pem.read_bounded(csr)
     key = parts.renewed_files.read_key_of(key_file, request) if key_file else None
-    if p12:
-        parts.renewed_files.check_p12(p12)
+    for file in (out, p12):
+        if file:  # before something is issued
+            parts.private_files.refuse_existing(file, option="--out", force=force)
     services = state.installation(keys=True).services
     record = parts.inventory.find_certificate(services, certificate)
     issued = parts.issuing.renew(services, record, request, actor=actor(), may_branch=True, is_proven=False)
     chain = parts.pem.as_pem(*issued.chain_der)
     if out:
-        out.write_text(chain, encoding="ascii")
+        parts.private_files.write_output(out, chain.encode("ascii"), force=force, mode=0o644)
     row = certificate_row(issued.record)
     value = {**row, "pem": chain, "replaces": record.id, "p12": str(p12 or ""), "p12_password": ""}
     lines = [
@@ -211,7 +214,7 @@ def renew(
         notes.append("it was renewed for this request before: this is the same certificate")
     if p12 and key:
         password = parts.renewed_files.write_p12(
-            p12, key, issued.chain_der, name=issued.record.subject_name, form=form
+            p12, key, issued.chain_der, name=issued.record.subject_name, form=form, force=force
         )
         value["p12_password"] = password
         lines += [
