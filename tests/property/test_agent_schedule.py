@@ -16,24 +16,26 @@ from doorward.agent.state import AgentState, Problem, parse_state, render_state
 from doorward.core.errors import MalformedInput, Unavailable
 
 MOMENTS = st.integers(950_000_000, 3_700_000_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
+EDGES = st.sampled_from([datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+REMEMBERED = st.none() | EDGES | MOMENTS
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NAMES = st.lists(TEXTS, max_size=3).map(tuple)
 STATES = st.builds(
     AgentState,
     certificate=TEXTS,
-    checked_at=st.none() | MOMENTS,
-    renewed_at=st.none() | MOMENTS,
-    not_before=st.none() | MOMENTS,
+    checked_at=REMEMBERED,
+    renewed_at=REMEMBERED,
+    not_before=REMEMBERED,
     failures=st.integers(0, 999_999),
     problem=st.none() | st.builds(Problem, code=TEXTS, detail=TEXTS, hint=TEXTS),
     refused=st.booleans(),
-    report_at=st.none() | MOMENTS,
-    renew_at=st.none() | MOMENTS,
+    report_at=REMEMBERED,
+    renew_at=REMEMBERED,
     reason=TEXTS,
     clock_ahead_seconds=st.floats(-1e9, 1e9),
     deployed=NAMES,
     deploy_failures=st.integers(0, 999_999),
-    deploy_at=st.none() | MOMENTS,
+    deploy_at=REMEMBERED,
     deploy_problems=st.dictionaries(TEXTS, TEXTS, max_size=2),
     old=NAMES,
 )
@@ -42,6 +44,7 @@ LIVES = st.builds(
     MOMENTS,
     st.integers(60, 86400 * 3650),
 )
+ODD_LIVES = LIVES | st.builds(Dates, sha256=st.just("ab" * 32), first=EDGES | MOMENTS, last=EDGES | MOMENTS)
 
 
 @settings(max_examples=40)
@@ -66,7 +69,7 @@ def test_an_address_is_read_or_refused(text: str) -> None:
         assert parse_server(render_server(found)) == found
 
 
-@given(state=STATES, dates=LIVES, now=MOMENTS, deployed=st.booleans())
+@given(state=STATES, dates=ODD_LIVES, now=MOMENTS, deployed=st.booleans())
 def test_a_decision_is_for_now_or_later(
     state: AgentState, dates: Dates, now: datetime, *, deployed: bool
 ) -> None:
@@ -103,3 +106,18 @@ def test_status_is_bad_before_the_end_and_not_before_the_renewal(dates: Dates) -
     assert not schedule.is_late(state, dates, due - timedelta(seconds=1))
     assert schedule.is_late(state, dates, dates.last - timedelta(seconds=1))
     assert dates.first <= due < dates.last
+
+
+@settings(max_examples=40)
+@given(STATES, ODD_LIVES, MOMENTS, st.integers(0, 10**30))
+def test_no_date_and_no_delay_is_an_exception(
+    state: AgentState, dates: Dates, now: datetime, asked: int
+) -> None:
+    """A certificate and a server may name the first and the last day of the calendar, in any order."""
+    begun = schedule.begin(state, dates, now)
+    assert isinstance(schedule.is_late(begun, dates, now), bool)
+    for context in ({}, {"retry_after_seconds": asked}):
+        failed = schedule.after_failure(begun, Unavailable("busy", "no", **context), dates, now)
+        assert failed.not_before is not None
+        assert failed.not_before <= now + schedule.LONGEST_DELAY
+    schedule.after_deployment(begun, (), {"hook": "no"}, dates, now)

@@ -107,7 +107,7 @@ def parse_credential(data: bytes, key: PrivateKey, root: x509.Certificate, now: 
             "certificate-of-another-key", "the server sent a certificate for another key than yours"
         )
     # 3. time
-    if now < leaf.not_valid_before_utc - CLOCK_SKEW or now >= leaf.not_valid_after_utc:
+    if now + CLOCK_SKEW < leaf.not_valid_before_utc or now >= leaf.not_valid_after_utc:
         raise _refused(
             "certificate-out-of-time",
             f"the certificate is valid from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC, but the clock of this "
@@ -150,7 +150,8 @@ def _parse_pem(data: bytes, code: str, what: str) -> list[x509.Certificate]:
         for certificate in certificates:
             certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
             certificate.subject.public_bytes()
-    except Exception:  # noqa: BLE001  key and name are parsed only here, and the library raises many types
+            _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except Exception:  # noqa: BLE001  key, name and dates are parsed only here, and the library raises many types
         raise MalformedInput(
             code,
             f"{what} that the server sent cannot be parsed",

@@ -80,7 +80,7 @@ class Command:
         if done.status:
             raise Unavailable(
                 "hook-failed",
-                f"`{self.name}` ended with status {done.status}: {done.last_words}",
+                f"`{self.name}` {done.ending}: {done.last_words}",
                 hint="correct the command; the agent tries it again by itself",
             )
 

@@ -87,7 +87,7 @@ def _faults(state: AgentState, dates: schedule.Dates, now: datetime) -> list[str
         found.append(f"the certificate ended at {dates.last:%Y-%m-%d %H:%M}Z")
     elif schedule.is_late(state, dates, now):
         found.append(f"the renewal is late: the certificate ends at {dates.last:%Y-%m-%d %H:%M}Z")
-    if state.problem and (state.refused or found):
+    if state.problem and (state.refused or found or state.problem.code in schedule.LOCAL):
         found.append(_problem(state.problem))
     found += [f"not deployed to {name}: {problem}" for name, problem in sorted(state.deploy_problems.items())]
     ahead = timedelta(seconds=state.clock_ahead_seconds)

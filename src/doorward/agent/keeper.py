@@ -27,11 +27,11 @@ from doorward.agent.link import render_server
 from doorward.agent.locking import turn
 from doorward.agent.options import IdentityOptions, Machine
 from doorward.agent.renewal import EnrolmentHost
-from doorward.agent.renewing import Renewed, find_server, renew
+from doorward.agent.renewing import Renewed, build_facts, find_server, renew
 from doorward.agent.schedule import Action, Dates
 from doorward.agent.state import AgentState, load_state, store_state
 from doorward.agent.store import SERVER
-from doorward.agent.stores import render_old
+from doorward.agent.stores import remove_left_imports, render_old
 from doorward.core.errors import DoorwardError
 from doorward.files import replace_file
 
@@ -142,6 +142,7 @@ class Keeper:
 
     def _look(self, now: datetime) -> tuple[Identity, Dates, AgentState]:
         """Read the folder again: another tool may have changed it since the last step."""
+        remove_left_imports(self.options.directory)
         identity = IdentityGenerations(self.options.directory).load()
         dates = dates_of(identity)
         remembered = self._unsaved or load_state(self.options.directory)
@@ -185,11 +186,7 @@ class Keeper:
         host = EnrolmentHost(
             server=find_server(self.options), root=identity.credential.root, send=self._machine.send
         )
-        facts = {
-            **self._machine.facts,
-            "store": ", ".join(["PEM", *(one.name for one in self._targets if one.is_store)]),
-            "next_renewal": f"{schedule.due_at(state, dates):%Y-%m-%dT%H:%M:%SZ}",
-        }
+        facts = build_facts(self.options, self._machine, schedule.due_at(state, dates))
         return schedule.after_report(state, host.report(identity, facts), now)
 
     def _deploy(self, state: AgentState, identity: Identity, dates: Dates, now: datetime) -> AgentState:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from doorward.agent.parents import check_parents
 from doorward.agent.pending import FOLDER as RENEWING
 from doorward.agent.store import GENERATIONS
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
@@ -57,7 +58,7 @@ def turn(folder: Path, seconds: float = TURN_SECONDS) -> Iterator[None]:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder in which another user could put links, or did: an agent of root would follow them.
+    """Refuse a folder in which another user could put links, or which another user could replace.
 
     Raises:
         ConfigurationError: `folder-foreign`, `folder-unusable`.
@@ -65,6 +66,7 @@ def check_folder(folder: Path) -> None:
     if os.name != "posix":  # the access list of a folder in Windows is inherited, and belongs to its user
         return
     try:
+        check_parents(folder)
         status = folder.stat()
     except OSError as error:
         raise _unusable(folder, error) from None

@@ -5,6 +5,7 @@ Not here: reading them from the command line (`cli.commands.agent`) or from `age
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,15 +17,30 @@ from doorward.agent.renewal import Send, send_over_tls
 from doorward.core.ports import Clock, KeyFactory, RandomSource
 
 MAX_OUTPUT_BYTES = 256 * 1024
+NOT_STARTED, TOO_LONG = 127, 124
+"""The statuses that a shell and timeout(1) have for these two."""
+
 _MAX_LAST_WORDS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """A command that ended: its exit status, and the end of what it wrote, at most 256 KiB."""
+    """A command that ended: its exit status (negative: the signal that ended it), and the end of what it wrote, at most 256 KiB."""
 
     status: int
     output: str = ""
+
+    @property
+    def ending(self) -> str:
+        """How it ended, for people."""
+        if self.status == TOO_LONG:
+            return "was killed because it took too long"
+        if self.status >= 0:
+            return f"ended with status {self.status}"
+        try:
+            return f"was ended by the signal {signal.Signals(-self.status).name}"
+        except ValueError:
+            return f"was ended by the signal {-self.status}"
 
     @property
     def last_words(self) -> str:

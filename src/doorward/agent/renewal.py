@@ -213,11 +213,11 @@ class EnrolmentHost:
     def _time(self, value: object) -> datetime:
         try:
             found = datetime.fromisoformat(value) if isinstance(value, str) else None
-        except ValueError:
-            found = None
-        if found is None or found.tzinfo is None:
-            raise self._malformed()
-        return found.astimezone(UTC)
+            if found is not None and found.tzinfo is not None:
+                return found.astimezone(UTC)
+        except (ValueError, OverflowError):  # no time, or one that is in no calendar in UTC
+            pass
+        raise self._malformed()
 
     def _malformed(self) -> MalformedInput:
         return MalformedInput(

@@ -20,15 +20,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.agent.credential import Credential, parse_credential
+from doorward.agent.deploying import list_targets
 from doorward.agent.generations import Identity, IdentityGenerations
 from doorward.agent.link import Server, parse_server
 from doorward.agent.options import IdentityOptions, Machine
@@ -36,10 +37,12 @@ from doorward.agent.pending import PendingRenewal
 from doorward.agent.pkcs12 import choose_form, local_target, render_pkcs12
 from doorward.agent.renewal import Advice, EnrolmentHost
 from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, SERVER, encode_key, read_plain
+from doorward.agent.successor import check_successor
 from doorward.agent.trial import try_application, try_files
 from doorward.core.errors import ConfigurationError, Fault, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind, PrivateKey
 from doorward.files import read_limited
+from doorward.pki.lifecycle import renewal_time
 
 _LAST_PART = 10
 """In the last tenth of its life, or after its end, the old certificate is replaced although a trial was not possible."""
@@ -139,6 +142,16 @@ def renew(options: IdentityOptions, machine: Machine) -> Renewed:
     )
 
 
+def build_facts(options: IdentityOptions, machine: Machine, next_renewal: datetime) -> dict[str, str]:
+    """Return what a report says: about the machine, where the certificate is, and when it is renewed next."""
+    stores = [one.name for one in list_targets(options) if one.is_store]
+    return {
+        **machine.facts,
+        "store": ", ".join(["PEM", *stores]),
+        "next_renewal": f"{next_renewal:%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+
 def choose_kind(identity: Identity) -> KeyKind:
     """Return the kind of the new key: that of the old one, because the programs of this machine can use it."""
     match identity.key.public_key():
@@ -170,22 +183,8 @@ def _obtain(
 def _check(chain: bytes, key: PrivateKey, old: Identity, now: datetime) -> Credential:
     """Check an answer as at an enrolment, and compare it with the certificate that it replaces."""
     credential = parse_credential(chain, key, old.credential.root, now)
-    lost = _purposes(old.credential.certificate) - _purposes(credential.certificate)
-    if lost:
-        raise RequestRefused(
-            "renewal-differs",
-            f"the new certificate lacks a purpose that the old one has: {', '.join(sorted(lost))}",
-            hint="the old certificate is still in use; ask your administrator which profile was changed",
-        )
+    check_successor(credential, old.credential, now)
     return credential
-
-
-def _purposes(certificate: x509.Certificate) -> set[str]:
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except Exception:  # noqa: BLE001  none, two of them, or an extension that does not parse
-        return set()
-    return {one.dotted_string for one in usage}
 
 
 def _try(
@@ -195,7 +194,7 @@ def _try(
     pending = PendingRenewal(options.directory)
     try:
         try_files(pending.chain_path, pending.key_path)
-        advice = host.report(new, machine.facts)
+        advice = host.report(new, build_facts(options, machine, _due(new)))
         if options.trial:
             try_application(options.trial, pending.chain_path, pending.key_path, new.credential.root)
     except (Unavailable, MalformedInput):
@@ -203,6 +202,11 @@ def _try(
             raise
         return None
     return advice
+
+
+def _due(identity: Identity) -> datetime:
+    first, last = identity.credential.dates
+    return renewal_time(first, last, sha256(identity.der).hexdigest())
 
 
 def _is_urgent(old: Identity, now: datetime) -> bool:

@@ -52,6 +52,21 @@ FINAL = frozenset(
 )
 """The server's refusals that another try does not change."""
 
+_MOST_SECONDS = 10**9
+LOCAL = frozenset(
+    {
+        "renewal-differs",
+        "certificate-of-another-key",
+        "certificate-not-trusted",
+        "certificate-not-for-clients",
+        "pair-unusable",
+        "owner-not-kept",
+        "links-unsupported",
+        "password-file-unusable",
+    }
+)
+"""What the agent itself refused, and what only a person can mend: `agent status` says so long before the end."""
+
 _SHARE = 8
 _MOST_DOUBLINGS = 10
 _OFTEN = 10
@@ -101,7 +116,7 @@ def begin(state: AgentState, dates: Dates, now: datetime) -> AgentState:
             old=state.old,
             clock_ahead_seconds=state.clock_ahead_seconds,
         )
-    elif state.checked_at is not None and now < state.checked_at - WRONG_CLOCK:
+    elif state.checked_at is not None and now + WRONG_CLOCK < state.checked_at:
         state = replace(state, not_before=None, report_at=None, deploy_at=None)
     if state.renewed_at is not None and state.renewed_at > now:
         state = replace(state, renewed_at=None)
@@ -193,7 +208,7 @@ def after_failure(state: AgentState, error: DoorwardError, dates: Dates, now: da
     asked = error.context.get("retry_after_seconds")
     if isinstance(asked, int):
         # Not earlier than the server said; a little later, so that clients do not come back together.
-        pause = timedelta(seconds=asked) * (1.1 + _jitter(dates.sha256, failures) / 2)
+        pause = timedelta(seconds=min(asked, _MOST_SECONDS)) * (1.1 + _jitter(dates.sha256, failures) / 2)
     else:
         pause = FINAL_PAUSE if final else _pause(failures, dates.last - now)
         pause *= 1 + _jitter(dates.sha256, failures)

@@ -138,7 +138,7 @@ def _build_systemd(
         *(["Wants=network-online.target", "After=network-online.target"] if system else []),
         "",
         "[Service]",
-        f"ExecStart={' '.join(map(_quote, command))}",
+        f"ExecStart={_quote(command[0])} {' '.join(map(_quote_argument, command[1:]))}",
         "Restart=always",
         "RestartSec=30",
         "UMask=0077",
@@ -194,9 +194,14 @@ def _harden(identities: Sequence[IdentityOptions], needed: Sequence[str]) -> lis
 
 
 def _quote(text: str) -> str:
-    """Quote a word for systemd (systemd.syntax(7)): no specifier, no variable, no escape is left in it."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    """Quote a word for systemd (systemd.syntax(7)): no specifier and no escape is left in it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'
+
+
+def _quote_argument(text: str) -> str:
+    """Quote an argument of a command: only there `$` begins a variable (systemd.service(5), COMMAND LINES)."""
+    return _quote(text).replace("$", "$$")
 
 
 def _build_launchd(command: Sequence[str], home: Path, *, system: bool) -> ServiceFile:

@@ -7,6 +7,8 @@ certificate says; only a delay that the server asked for is then forgotten.
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -14,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from doorward.agent.store import read_plain
-from doorward.files import replace_file
+from doorward.files import replacing
 
 STATE = "agent.json"
 _MOST = 1_000_000
+_OWN, _FOR_GROUP = 0o600, 0o640
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +83,22 @@ def load_state(folder: Path) -> AgentState:
 
 
 def store_state(folder: Path, state: AgentState) -> None:
-    """Replace the file.
+    """Replace the file: readable by its owner only, or also by the group that may list the folder.
 
     Raises:
         OSError: it was not replaced.
     """
-    replace_file(folder / STATE, render_state(state), mode=0o644)
+    like = folder.stat()
+    shared = os.name == "posix" and like.st_mode & stat.S_IRGRP and _may_give(like.st_gid)
+    with replacing(folder / STATE, mode=_FOR_GROUP if shared else _OWN) as file:
+        file.write(render_state(state))
+        if shared:
+            os.fchown(file.fileno(), -1, like.st_gid)
+
+
+def _may_give(group: int) -> bool:
+    """Return whether this process can give a file to a group."""
+    return os.geteuid() == 0 or group in (os.getegid(), *os.getgroups())
 
 
 def render_state(state: AgentState) -> bytes:

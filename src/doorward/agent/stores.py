@@ -18,6 +18,7 @@ Standard: RFC 7292 (PKCS#12), RFC 7512 (PKCS#11 URI: `id` is the SHA-1 of the pu
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from doorward.agent.deploying import Delivery
 
 STORE_SECONDS = 60.0
+_IMPORT = ".import-"
 
 
 def render_old(identity: Identity) -> str:
@@ -189,11 +191,17 @@ def _bundle(delivery: Delivery, form: Pkcs12Form) -> Iterator[_Bundle]:
         password=password,
         form=form,
     )
-    with tempfile.TemporaryDirectory(dir=delivery.directory, prefix=".import-") as name:  # mode 0700
+    with tempfile.TemporaryDirectory(dir=delivery.directory, prefix=_IMPORT) as name:  # mode 0700
         bundle = _Bundle(file=Path(name, "new.p12"), password_file=Path(name, "password"), password=password)
         create_file(bundle.file, data)
         create_file(bundle.password_file, password.encode("ascii"))
         yield bundle
+
+
+def remove_left_imports(directory: Path) -> None:
+    """Remove what an import left that was killed: the private key and its password. The caller holds `locking.turn`."""
+    for path in directory.glob(f"{_IMPORT}*"):
+        shutil.rmtree(path, ignore_errors=True)  # a link is not followed
 
 
 def _uri(key: str) -> str:
@@ -208,7 +216,7 @@ def _ask(delivery: Delivery, command: tuple[str, ...]) -> Finished:
 def _run(delivery: Delivery, store: str, command: tuple[str, ...]) -> None:
     done = _ask(delivery, command)
     if done.status:
-        raise _failed(store, f"`{command[0]}` ended with status {done.status}: {done.last_words}")
+        raise _failed(store, f"`{command[0]}` {done.ending}: {done.last_words}")
 
 
 def _failed(store: str, why: str) -> Unavailable:

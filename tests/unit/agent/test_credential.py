@@ -13,7 +13,8 @@ from cryptography import x509
 from doorward.agent.credential import parse_credential, parse_root
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
 from doorward.core.ports import KeyKind
-from tests.support.certificates.issuing import SERVER, CertifiedKey, toy_ca
+from tests.support.certificates.der import tlv
+from tests.support.certificates.issuing import SERVER, CertifiedKey, rebuild, toy_ca
 from tests.support.ports import NOON, PlainKeys
 
 ROOT = toy_ca()
@@ -136,3 +137,26 @@ def test_a_second_root_behind_the_pinned_one_is_refused() -> None:
     """A file of two roots is refused: only the first would be compared, and both would be trusted."""
     pin = hashlib.sha256(ROOT.der).hexdigest()
     assert refusal(lambda: parse_root(ROOT.pem + toy_ca().pem, pin)) == "root-malformed"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "code"),
+    [
+        (b"00010101000000Z", b"00010101000000Z", "certificate-out-of-time"),
+        (b"99991231235959Z", b"99991231235959Z", "certificate-out-of-time"),
+        (b"00000101000000Z", b"99991231235959Z", "chain-malformed"),
+        (b"20260230000000Z", b"99991231235959Z", "chain-malformed"),
+    ],
+)
+def test_dates_at_the_edge_of_the_calendar_are_refused(first: bytes, last: bytes, code: str) -> None:
+    """No date makes another error than a refusal."""
+
+    def edit(fields: list[bytes]) -> list[bytes]:
+        return [*fields[:4], tlv(0x30, tlv(0x18, first) + tlv(0x18, last)), *fields[5:]]
+
+    leaf = ISSUING.leaf(key=KEY)
+    try:
+        odd = rebuild(leaf, ISSUING.key, edit)
+    except ValueError:  # the library does not even read it
+        return
+    assert judge(chain(odd, ISSUING)) == code

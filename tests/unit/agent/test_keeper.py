@@ -304,6 +304,49 @@ def test_facts_are_reported(site: Site) -> None:
     assert len(facts["system"]) == 200
 
 
+def test_the_report_of_a_new_certificate_says_where_it_is_and_when_it_is_renewed(site: Site) -> None:
+    """Also after `agent renew`: the inventory would otherwise show an empty store, and no next renewal."""
+    site.keeper(keychain=True).renew_now(site.clock.now())
+    (facts,) = site.server.facts
+    assert facts["store"] == "PEM, macOS keychain"
+    assert facts["next_renewal"].startswith("2027-01-")
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+23:00"])
+def test_an_impossible_time_of_the_server_is_a_malformed_answer(site: Site, time: str) -> None:
+    """A time that no calendar has in UTC."""
+    site.server.advice = {"renew_at": time}
+    assert code_of(site.keeper().renew_now, site.clock.now()) == "server-answer-malformed"
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00+00:00"])
+def test_an_odd_time_of_the_server_stops_nothing(site: Site, time: str) -> None:
+    """The certificate is renewed by its own dates, at most once a day."""
+    site.server.advice = {"renew_at": time, "check_again_seconds": 10**400}
+    site.keeper().renew_now(site.clock.now())
+    assert timedelta() < site.step() <= 7 * DAY
+
+
+def test_a_long_delay_of_the_server_is_bounded(site: Site) -> None:
+    """The certificate would end: a week is the most."""
+    site.clock.turn(days=70)
+    site.server.refusal = problem(503, "busy", retry_after=999_999_999)
+    assert site.step() == 7 * DAY
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_what_the_agent_remembers_is_its_owners(site: Site) -> None:
+    """Unless the folder may be listed by a group: then this group may read it, and no other."""
+    site.step()
+    state = site.folder / "agent.json"
+    assert state.stat().st_mode & 0o777 == 0o600
+    site.folder.chmod(0o750)
+    site.clock.turn(hours=7)
+    site.step()
+    assert state.stat().st_mode & 0o777 == 0o640
+    assert state.stat().st_gid == site.folder.stat().st_gid
+
+
 def test_a_second_agent_is_refused_by_number(site: Site) -> None:
     """The kernel holds the lock; the message names the process; a step of a command still works."""
     stop = Impatient()

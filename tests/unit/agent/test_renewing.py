@@ -149,18 +149,6 @@ def test_without_time_for_a_trial_the_new_certificate_is_used(server: RenewalSer
     assert pair_of(folder) != before
 
 
-def test_an_answer_with_fewer_purposes_is_refused(server: RenewalServer, tmp_path: Path) -> None:
-    """A certificate that lost a purpose would break programs of this machine."""
-    from cryptography.x509.oid import ExtendedKeyUsageOID as Use
-
-    server.leaf_options = {"purposes": (Use.CLIENT_AUTH, Use.EMAIL_PROTECTION)}
-    folder = server.enrolled(tmp_path / "id")
-    before = pair_of(folder)
-    server.leaf_options = {}
-    assert code_of(renew, server, folder) == "renewal-differs"
-    assert pair_of(folder) == before
-
-
 def test_an_answer_for_another_key_is_refused(server: RenewalServer, tmp_path: Path) -> None:
     """A certificate for another key is not stored; the request key is kept, because the server may have certified it."""
     folder = server.enrolled(tmp_path / "id")

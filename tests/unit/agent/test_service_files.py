@@ -59,6 +59,10 @@ def test_no_word_of_the_command_means_something_to_systemd(tmp_path: Path) -> No
     text = text_of(ServiceKind.SYSTEMD, tmp_path).decode()
     assert '"/srv/a \\"b\\" $$HOME %%h \\\\"' in text
     assert 'ReadWritePaths="/srv/a b" "/srv/nss"' in text
+    odd = [IdentityOptions(directory=Path('/srv/a "b" $HOME %h \\'))]
+    # `$` begins a variable in ExecStart= only; doubled elsewhere, it would be another path.
+    written = text_of(ServiceKind.SYSTEMD, tmp_path, identities=odd).decode()
+    assert 'ReadWritePaths="/srv/a \\"b\\" $HOME %%h \\\\"\n' in written
     assert "ProtectHome=yes" in text
     kept = text_of(ServiceKind.SYSTEMD, tmp_path, programs=[Path("/root/venv")])
     assert b"ProtectHome=no" in kept  # the program could not be read otherwise

@@ -11,7 +11,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from doorward.agent.commands import NOT_STARTED, TOO_LONG, run_command
 from doorward.agent.keeper import Keeper
 from doorward.agent.options import Finished, IdentityOptions
 from tests.support.ports import FakeClock
@@ -126,13 +125,15 @@ def test_a_store_that_refuses_keeps_the_old_certificate_until_it_takes_the_new(
     assert [one.serial_number for one in store.held.values()] == [pair_of(folder)[1]]
 
 
-def test_a_command_that_cannot_run_or_does_not_end_has_a_status() -> None:
-    """No exception: a status, and words for people on one line."""
-    missing = run_command(["/nothing/here"], environment={}, seconds=5)
-    assert missing.status == NOT_STARTED
-    assert "cannot be started" in missing.last_words
-    assert run_command(["sleep", "60"], environment={}, seconds=0.1).status == TOO_LONG
-    spoken = run_command(
-        ["sh", "-c", 'echo "$WORD"; printf "a\\033[2Jb\\n"'], environment={"WORD": "$(id)"}, seconds=60
-    )
-    assert (spoken.status, spoken.last_words) == (0, "$(id) a[2Jb")
+def test_what_a_killed_import_left_is_removed(server: RenewalServer, tmp_path: Path) -> None:
+    """The next start removes the key and its password; a link is not followed."""
+    folder = server.enrolled(tmp_path / "id")
+    left = folder / ".import-abc"
+    left.mkdir()
+    (left / "new.p12").write_bytes(b"key")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (folder / ".import-link").symlink_to(kept)
+    keeper_of(server, folder, server.run).step(server.clock.now())
+    assert not left.exists()
+    assert kept.exists()

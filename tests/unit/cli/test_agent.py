@@ -116,10 +116,13 @@ def test_install_prints_or_writes(
     printed = run(*words)
     assert printed.exit_code == 0
     assert "<string>a 'b c'</string>" in printed.stdout
-    assert "launchctl bootstrap" in printed.stderr
+    assert "nothing was written" in printed.stderr
+    assert "launchctl" not in printed.output
     place = tmp_path / "Library/LaunchAgents/doorward-agent.plist"
     assert not place.exists()
-    assert run(*words, "--write").exit_code == 0
+    written = run(*words, "--write")
+    assert written.exit_code == 0
+    assert written.stdout.index("written: ") < written.stdout.index("next: launchctl bootstrap")
     place.write_text("mine")
     assert run(*words, "--write").exit_code == 1
     assert run(*words, "--write", "--force").exit_code == 0

@@ -223,13 +223,14 @@ def install(state: State, /, *, kind: str | None, write: bool, force: bool, **gi
     if state.output.as_json:
         state.output.document({**value, "next": list(file.commands)})
         return
-    if write:
-        state.output.out.print(f"[green]✓[/green] written: {escape(str(file.path))}")
-    else:
+    if not write:
         state.output.out.write(text)
-        state.output.note(f"--write puts it into {file.path}")
+        sys.stdout.flush()
+        state.output.note(f"nothing was written; the same command with --write puts this into {file.path}")
+        return
+    state.output.out.print(f"[green]✓[/green] written: {escape(str(file.path))}")
     for command in file.commands:
-        state.output.err.print(f"[dim]next:[/dim] {escape(command)}")
+        state.output.out.print(f"[dim]next:[/dim] {escape(command)}")
 
 
 def _program() -> list[str]:
