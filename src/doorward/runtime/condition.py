@@ -393,7 +393,7 @@ def _disk(installation: Installation) -> Part:
         trouble = ("the disk is nearly full: decisions that cannot be recorded are refused",)
     return Part(
         name="disk",
-        text=f"{usage.free // 2**20} MiB free",
+        text=f"{usage.free / 2**30:.1f} GiB free",
         facts={"free_bytes": usage.free},
         trouble=trouble,
         hints=(f"make room below {installation.settings.data}",) if trouble else (),
