@@ -32,6 +32,12 @@ def every_certificate(
         wanted = replace(wanted, after_id=page[-1].id)
 
 
+def has_certificate(stores: Stores, principal_id: str) -> bool:
+    """Return whether a principal has a certificate that is valid or on hold; it may have ended."""
+    wanted = [CertificateFilter(principal_id=principal_id, state=state, limit=1) for state in _LIVE]
+    return any(stores.certificates.list(one) for one in wanted)
+
+
 def live_certificates(stores: Stores, principal_id: str, now: datetime) -> Iterator[CertificateRecord]:
     """Yield a principal's certificates that are valid or on hold, oldest first.
 

@@ -25,7 +25,7 @@ from doorward.stores.services import Services
 def redeem(
     services: Services,
     token: str,
-    csr: bytes,
+    csr: bytes | Callable[[], bytes],
     *,
     name: str | None = None,
     source_address: str = "",
@@ -37,7 +37,8 @@ def redeem(
     Args:
         services: the ports of this process.
         token: from the link.
-        csr: PKCS#10, PEM or DER, at most 16 KiB; only its key is used.
+        csr: PKCS#10, PEM or DER, at most 16 KiB; only its key is used. Or a function that makes it, which is called only
+            for a good token: an unknown peer must not make us compute a key.
         name: the name that the requester states; it must be the principal's name. None if the protocol has none.
         source_address: the address of the requester, for the event.
         bad_token_error: the error for a bad token, raised without an event, if this source has tried too often. None means

@@ -21,10 +21,10 @@ from doorward.core.certificate_names import build_subject
 from doorward.core.errors import MalformedInput
 from doorward.core.names import parse_dns_name
 from doorward.core.ports import KeyKind, PrivateKey, PublicKey
-from doorward.pki.keys import check_public_key, choose_builder_hash
+from doorward.pki.keys import check_requested_key, choose_builder_hash
 
 CSR_LIMIT = 16 * 1024
-"""Bytes, in PEM or DER. An RSA 8192 request with a dozen names has about 3 KiB."""
+"""Bytes, in PEM or DER. An RSA 4096 request with a dozen names has about 2 KiB."""
 
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _BEGIN = b"-----BEGIN"
@@ -125,9 +125,8 @@ def _load(data: bytes) -> x509.CertificateSigningRequest:
 
 def _read(request: x509.CertificateSigningRequest) -> CertificationRequest:
     """Return a request if its key and its proof are good; raise any exception otherwise."""
-    key, kind = check_public_key(
-        request.public_key()
-    )  # first, because verifying with a huge key is expensive
+    # first, because verifying with a huge key is expensive
+    key, kind = check_requested_key(request.public_key())
     digest = request.signature_hash_algorithm
     if digest is not None and not isinstance(digest, _HASHES):
         hint = "sign the request with SHA-256"

@@ -1,7 +1,7 @@
 """Which public keys Doorward certifies: kinds, sizes and known weaknesses.
 
 Not here: making keys (core.ports.KeyFactory) and storing them (storage.keystore).
-Kinds: ECDSA P-256 and P-384, Ed25519, RSA with 2048 to 8192 bits. Excluded on purpose: P-521 (Envoy's
+Kinds: ECDSA P-256 and P-384, Ed25519, RSA with 2048 to 8192 bits; in requests RSA with at most 4096 bits. Excluded on purpose: P-521 (Envoy's
 BoringSSL does not offer it to clients), secp256k1, Ed448, DSA, and everything below 112 bits of strength.
 Standard: RFC 5280 section 4.1.2.7, NIST SP 800-57 part 1, FIPS 186-5 section 5.1.
 """
@@ -26,6 +26,7 @@ from doorward.core.ports import KeyKind, PrivateKey, PublicKey
 
 _CURVES = {"secp256r1": "p256", "secp384r1": "p384"}
 _RSA_BITS = range(2048, 8192 + 1)  # 8192 limits the cost of each verification (OpenSSL refuses > 16384)
+_MOST_REQUESTED_BITS = 4096
 _EXPONENTS = range(65537, 1 << 32, 2)  # odd; lower bound of FIPS 186-5; BoringSSL refuses more than 33 bits
 _FERMAT_ROUNDS = 100  # as boulder's goodkey: finds primes that are closer than a correct generator makes them
 
@@ -66,6 +67,24 @@ def check_public_key(key: object) -> tuple[PublicKey, str]:
         case _:
             hint = "use ECDSA P-256 or P-384, Ed25519, or RSA with 2048 to 8192 bits"
             raise MalformedInput("key-kind-refused", "Doorward does not certify keys of this kind", hint=hint)
+
+
+def check_requested_key(key: object) -> tuple[PublicKey, str]:
+    """Return the key of a request, as `check_public_key`, if its RSA modulus has at most 4096 bits.
+
+    A stranger chooses this key. Judging one of 8192 bits costs 3 ms, several times the TLS handshake, and gives holders
+    nothing: all keys of ours above it are weaker. Precedent: boulder's goodkey.
+
+    Raises:
+        MalformedInput: `key-kind-refused`, `key-weak`.
+    """
+    if isinstance(key, RSAPublicKey) and key.key_size > _MOST_REQUESTED_BITS:
+        raise MalformedInput(
+            "key-kind-refused",
+            f"this RSA key has {key.key_size} bits, and at most {_MOST_REQUESTED_BITS} are certified",
+            hint="use ECDSA P-256 or P-384, Ed25519, or RSA with 2048 to 4096 bits",
+        )
+    return check_public_key(key)
 
 
 def find_rsa_weakness(modulus: int, exponent: int) -> str:

@@ -29,11 +29,12 @@ from doorward.directory.fleets.admission import EnrolmentPending
 from doorward.enforcement.envoy.names import SHOWN_CHAIN
 from doorward.enforcement.open_routes import EST_ROUTES
 from doorward.enrolment.est.enrolling import (
-    EstLimits,
     EstPeer,
+    Recognised,
     authority_certificates,
     enrol,
     generate,
+    recognise,
     reenrol,
 )
 from doorward.pki.certs_only import CSR_ATTRIBUTES, render_certs_only
@@ -65,15 +66,9 @@ _UNAUTHORIZED = 401
 PER_CERTIFICATE = 60
 """Requests with one certificate in ten minutes; a device that waits for its approval asks every 30 s at most."""
 
-STRANGERS_PER_SOURCE = 100
-"""Refused certificates of one address in ten minutes. Judging them takes a few seconds in all."""
-
-STRANGERS_IN_TOTAL = 5_000
-"""Of all addresses: at most a third of one processor."""
-
 Answer = Callable[[Request], Awaitable[Response]]
 T = TypeVar("T")
-UseCase = Callable[[Services, EstPeer, bytes, EstLimits], T]
+UseCase = Callable[[Services, EstPeer, bytes, RequestRefused | None], T]
 
 
 class EstSurface:
@@ -90,18 +85,7 @@ class EstSurface:
         self._pool = pool
         self._makes_keys = makes_keys
         self._wrong_tokens = AttemptThrottle()
-        self._strangers = AttemptThrottle(
-            per_source=STRANGERS_PER_SOURCE,
-            in_total=STRANGERS_IN_TOTAL,
-            detail="too many certificates that are neither ours nor a known manufacturer's came from your network",
-            hint="an operator imports the manufacturer first; then try again",
-        )
-        self._asked = AttemptThrottle(
-            per_source=PER_CERTIFICATE,
-            in_total=None,
-            detail="too many requests came from the holder of this certificate",
-            hint="wait, then try again",
-        )
+        self._asked = {one: _count_by_certificate() for one in (Recognised.OURS, Recognised.FACTORY)}
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -153,40 +137,49 @@ class EstSurface:
     async def _issue(self, request: Request, use_case: UseCase[T]) -> T:
         """Run a use case, within the limits of the client.
 
-        1. Read what the client showed; 2. refuse a certificate that asks too often; choose the errors for wrong tokens and
-        for strangers, by the number of earlier ones from this address; 3. read the body, within its limits; 4. run the
-        use case.
+        1. Read what the client showed; 2. refuse a certificate that asks too often; choose the error for a wrong token, by
+        the number of earlier ones from this address; 3. read the body, within its limits; 4. run the use case.
         """
         # 1. what was shown
         peer = _peer_of(request)
         # 2. the limits
         source, now = source_key(peer.source), self._services.clock.monotonic()
-        self._count(peer, now)
-        limits = EstLimits(
-            bad_token=self._wrong_tokens.refusal(source, now), stranger=self._strangers.refusal(source, now)
-        )
+        await self._count(peer, now)
+        too_many = self._wrong_tokens.refusal(source, now)
         # 3. the body
         csr = await _read_request(request)
         # 4. the use case
         try:
-            return await self._pool.run(lambda: use_case(self._services, peer, csr, limits))
+            return await self._pool.run(lambda: use_case(self._services, peer, csr, too_many))
         except RequestRefused as error:
             if error.code == "invitation-invalid":
                 self._wrong_tokens.note_failure(source, now)
-            if error.code == "factory-certificate-refused":
-                self._strangers.note_failure(source, now)
             raise
 
-    def _count(self, peer: EstPeer, now: float) -> None:
+    async def _count(self, peer: EstPeer, now: float) -> None:
         """Count a request with a certificate; raise `RequestRefused` (`too-many-attempts`) for too many of one certificate.
 
-        Each refused renewal is an event: a device that asks in a loop must not fill the record.
+        Each refused renewal is an event: a device that asks in a loop must not fill the record. Only certificates of ours and
+        of manufacturers are counted, each in a table of its own. A stranger can make certificates without end, and would
+        push the others out of a table; it leaves no trace, and costs little (`directory.fleets.judging`).
         """
-        if peer.chain:
+        if not peer.chain:
+            return
+        counted = self._asked.get(await self._pool.run(lambda: recognise(self._services, peer)))
+        if counted is not None:
             leaf = hashlib.sha256(peer.chain[0]).hexdigest()
-            if refusal := self._asked.refusal(leaf, now):
+            if refusal := counted.refusal(leaf, now):
                 raise refusal
-            self._asked.note_failure(leaf, now)
+            counted.note_failure(leaf, now)
+
+
+def _count_by_certificate() -> AttemptThrottle:
+    return AttemptThrottle(
+        per_source=PER_CERTIFICATE,
+        in_total=None,
+        detail="too many requests came from the holder of this certificate",
+        hint="wait, then try again",
+    )
 
 
 def _peer_of(request: Request) -> EstPeer:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from doorward.access.policies import apply_document
 from doorward.audit.events import EventType
+from doorward.authority import revocation
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.errors import MalformedInput, Unavailable
 from doorward.directory import principals as directory
@@ -17,6 +19,7 @@ from doorward.directory.fleets.serials import state_serials
 from doorward.directory.groups import remove_group
 from doorward.directory.importing import adding
 from doorward.directory.importing.adding import Imported, run_import
+from doorward.directory.importing.inviting_many import Invited, invite_many
 from doorward.directory.importing.planning import Plan, plan_import
 from doorward.directory.importing.reading_files import ImportFile, read_import_file
 from doorward.stores.fleet_records import SerialStanding
@@ -338,3 +341,13 @@ def test_a_group_that_was_removed_since_the_plan_is_created_again(world: World) 
     types = [one.type for one in world.work.events[before:]]
     assert types.count(EventType.GROUP_CREATED) == 1
     assert types.index(EventType.GROUP_CREATED) < types.index(EventType.GROUP_MEMBER_ADDED)
+
+
+def test_a_device_with_a_held_certificate_gets_no_link() -> None:
+    """A hold is an operator's decision: a link would give the device another certificate beside the held one."""
+    world = found_world()
+    revocation.hold(world.services, world.issue("sensor-1").record.id, OPERATOR)
+    kept: list[Invited] = []
+    names = ["sensor-1", "ledger"]
+    done = invite_many(world.services, names, lifetime=timedelta(hours=1), actor=OPERATOR, keep=kept.extend)
+    assert (done.with_certificate, [one.name for one in kept]) == (["sensor-1"], ["ledger"])

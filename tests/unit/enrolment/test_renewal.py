@@ -106,6 +106,17 @@ def test_only_the_shown_certificates_own_key_proves(world, renewals):
     assert renewals.require_proof(good, ProofUse.RENEW).id == sensor.record.id
 
 
+def test_a_strangers_key_verifies_nothing(world, renewals, monkeypatch):
+    """A certificate that is not in the inventory is refused before a signature is verified with its key."""
+    stranger, verified = toy_ca().leaf("sensor-1"), []
+    sensor = world.issue("sensor-1")
+    monkeypatch.setattr("doorward.enrolment.renewal.check_proof", lambda *_, **more: verified.append(more))
+    shown = prove(sensor, nonce_of(renewals), new_request(), certificate=stranger.der)
+    with refused(RequestRefused, "proof-invalid"):
+        renewals.require_proof(shown, ProofUse.RENEW)
+    assert verified == []
+
+
 def test_too_many_wrong_proofs_are_no_events(world, renewals):
     """The caller's error is raised, and nothing is recorded; a good proof passes."""
     sensor, request = world.issue("sensor-1"), new_request()

@@ -8,10 +8,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa
 from cryptography.x509.oid import NameOID
 
+from doorward.core.certificate_names import build_subject
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import CSR_LIMIT, build_csr, find_key_kind, parse_csr
-from doorward.pki.der import encode_bits, encode_sequence
+from doorward.pki.der import encode, encode_bits, encode_integer, encode_sequence
+from doorward.pki.keys import encode_public_key
+from doorward.pki.signing import encode_algorithm
 from tests.support.certificates.issuing import cached_key
 
 SHA256 = hashes.SHA256()
@@ -166,6 +169,18 @@ def test_old_hashes_prove_nothing():
 def test_keys_that_are_not_certified_are_refused_here(make, digest, code):
     """Weak keys and other kinds of keys are refused."""
     assert code_of(der_of(request_by(make(), digest=digest))) == code
+
+
+def test_a_huge_key_is_refused_before_its_signature_is_verified():
+    """A modulus of 8192 bits with any signature: the answer is about the key."""
+    body = request_by(cached_key(KeyKind.RSA2048)).tbs_certrequest_bytes
+    small = encode_public_key(cached_key(KeyKind.RSA2048).public_key())
+    huge = encode_public_key(rsa.RSAPublicNumbers(65537, 1 << 8191 | 1).public_key())
+    version, subject = encode_integer(0), build_subject("alice").public_bytes()
+    assert body == encode_sequence(version, subject, small, encode(0xA0))
+    algorithm = encode_algorithm(cached_key(KeyKind.RSA2048).public_key())
+    signed = encode_sequence(version, subject, huge, encode(0xA0))
+    assert code_of(encode_sequence(signed, algorithm, encode_bits(bytes(1024)))) == "key-kind-refused"
 
 
 def test_a_name_that_fits_no_certificate_is_refused_when_building():

@@ -78,6 +78,16 @@ def test_rsa_sizes_have_both_ends():
         assert keys.find_rsa_weakness(1 << (bits - 1) | 1, 1) == "its public exponent is out of range"
 
 
+def test_a_requested_rsa_key_has_at_most_4096_bits():
+    """A stranger chooses it: one of 8192 bits is refused before anything is computed with it; an authority may have it."""
+    for bits, code in ((4096, "key-weak"), (4097, "key-kind-refused"), (8192, "key-kind-refused")):
+        key = rsa.RSAPublicNumbers(65537, 1 << (bits - 1) | 1).public_key()
+        with refused(MalformedInput, code):
+            keys.check_requested_key(key)
+    for kind in (KeyKind.P256, KeyKind.RSA2048):
+        assert keys.check_requested_key(cached_key(kind).public_key())[1] == kind.value
+
+
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3, 17, 65535, 65536, 65538, (1 << 32) + 1])
 def test_odd_exponents_from_65537_to_32_bits_only(exponent):
     """1 makes the signature the message, 3 invites forgeries, even ones never work, huge ones cost the verifier."""

@@ -315,21 +315,44 @@ class TestLimits:
         assert len(world.work.events) == events
         assert post(client, "simplereenroll", request, shown(other.record.der)).status_code == 200
 
-    def test_strangers_are_judged_up_to_a_number(
-        self, world: World, pool: UseCasePool, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Beyond it a stranger is not judged; a certificate of ours and a token are taken."""
-        monkeypatch.setattr(est, "STRANGERS_PER_SOURCE", 3)
-        client = TestClient(build_est_app(world.services, pool))
-        own, token = world.issue("bob"), token_for(world)
+    def test_strangers_shut_no_device_out(self, client: TestClient, world: World) -> None:
+        """However many of them share its address, a factory device asks, ours renew, and tokens are taken."""
+        own, token, factory = world.issue("bob"), token_for(world), import_factory(world)
         ca = toy_ca("Stranger")
-        answers = [
-            post(client, "simpleenroll", der_request()[1], shown(ca.leaf(name=f"x-{number}").der))
-            for number in range(4)
-        ]
-        assert [one.status_code for one in answers] == [403, 403, 403, 429]
+        headers = [shown(ca.leaf(name=f"x-{number}").der) for number in range(3)]
+        request, events = der_request()[1], len(world.work.events)
+        for number in range(150):
+            assert post(client, "simpleenroll", request, headers[number % 3]).status_code == 403
+        assert len(world.work.events) == events
+        device = shown(*factory.chain(factory.device()))
+        assert post(client, "simpleenroll", request, device).status_code == 202
         assert post(client, "simplereenroll", der_request()[1], shown(own.record.der)).status_code == 200
         assert post(client, "simpleenroll", der_request()[1], basic("pump-1", token)).status_code == 200
+
+    def test_no_count_is_pushed_out_by_others(
+        self, client: TestClient, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A looping device cannot forget its count by showing certificates that it made itself."""
+        monkeypatch.setattr(throttle, "MAX_SOURCES", 2)
+        held, ca = world.issue("bob"), toy_ca("Stranger")
+        revoke(world.services, held.record.id, RevocationReason.KEY_COMPROMISE, actor=OPERATOR)
+        request, headers = der_request()[1], shown(held.record.der)
+        for number in range(est.PER_CERTIFICATE):
+            assert post(client, "simplereenroll", request, headers).status_code == 403
+            if number % 20 == 0:
+                for other in range(3):
+                    post(client, "simplereenroll", request, shown(ca.leaf(name=f"x-{other}").der))
+        assert post(client, "simplereenroll", request, headers).status_code == 429
+
+    def test_a_factory_device_that_asks_in_a_loop_is_stopped(self, client: TestClient, world: World) -> None:
+        """Its certificate is counted, and no other one of its manufacturer."""
+        factory = import_factory(world)
+        headers, other = (shown(*factory.chain(factory.device(serial))) for serial in ("SN-1", "SN-2"))
+        request = der_request()[1]
+        for _ in range(est.PER_CERTIFICATE):
+            assert post(client, "simpleenroll", request, headers).status_code == 202
+        assert post(client, "simpleenroll", request, headers).status_code == 429
+        assert post(client, "simpleenroll", request, other).status_code == 202
 
 
 class TestRenewal:
@@ -426,6 +449,18 @@ class TestKeysMadeHere:
         answer = post(making, "serverkeygen", der_request()[1], headers)
         assert (answer.status_code, "key-generation-refused" in answer.text) == (403, True)
         assert post(making, "simpleenroll", der_request()[1], headers).status_code == 200
+
+    @pytest.mark.parametrize("password", ["A" * 43, "person"])
+    def test_no_key_is_made_without_a_right_to_it(
+        self, making: TestClient, world: World, password: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A key of RSA costs a second of a processor: not for a stranger, nor for a token that gives no such key."""
+        made: list[object] = []
+        monkeypatch.setattr(world.services.factory, "generate", made.append)
+        name = "bob" if password == "person" else "pump-1"
+        token = invite(world.services, name, actor=OPERATOR).token if password == "person" else password
+        answer = post(making, "serverkeygen", der_request()[1], basic(name, token))
+        assert (answer.status_code, made) == (403 if password == "person" else 401, [])
 
     def test_a_certificate_is_not_enough(self, making: TestClient, world: World) -> None:
         """A device with a certificate makes its next key itself."""

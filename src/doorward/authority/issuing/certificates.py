@@ -5,7 +5,7 @@ Not here: building the certificate (preparation), claims and entitlements (claim
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -47,12 +47,13 @@ class Issued:
     is_new: bool = True
 
 
-def issue(services: Services, request: bytes, claim: Claim) -> Issued:
+def issue(services: Services, request: bytes | Callable[[], bytes], claim: Claim) -> Issued:
     """Issue a certificate.
 
     Args:
         services: the ports of this process.
-        request: PKCS#10, PEM or DER, at most 16 KiB; only its key is used, the names come from the entitlement.
+        request: PKCS#10, PEM or DER, at most 16 KiB; only its key is used, the names come from the entitlement. Or a
+            function that makes it, with a new key: it is called only if the claim is good, because a key costs much work.
         claim: the requester's claim; it is used up with the certificate.
 
     Returns:
@@ -67,10 +68,17 @@ def issue(services: Services, request: bytes, claim: Claim) -> Issued:
         Unavailable: `keys-unavailable`, `authority-replaced`, or the database cannot be reached: nothing was issued.
     """
     try:
-        return issue_together(services, [(request, claim)])[0]
+        made = request if isinstance(request, bytes) else _make_request(services, request, claim)
+        return issue_together(services, [(made, claim)])[0]
     except (MalformedInput, RequestRefused) as refusal:
         services.work.record([new_refusal_event(services, refusal, claim)])
         raise
+
+
+def _make_request(services: Services, make: Callable[[], bytes], claim: Claim) -> bytes:
+    with services.work.read() as stores:
+        claim.examine(stores, services.clock.now())
+    return make()
 
 
 def issue_together(services: Services, wanted: Sequence[tuple[bytes, Claim]]) -> list[Issued]:

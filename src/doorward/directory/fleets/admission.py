@@ -5,7 +5,7 @@
 
 The first contact of a device leaves one row, and no principal: the device is in no group, and no rule can name it. A
 stranger without a good factory certificate leaves no row. After the approval, the next contact gets a claim.
-1. The request is parsed, and the factory certificate is judged on one snapshot (`judging`).
+1. The factory certificate is judged on one snapshot (`judging`); then the request is parsed.
 2. The request's key differs from the factory's, which the factory may have kept, and from every key that has a certificate:
    devices of one firmware image may have one key.
 3. The state of the enrolment decides (`states`). Only steps that change it open a write transaction, and repeated
@@ -166,16 +166,17 @@ def admit(services: Services, chain: Sequence[bytes], request: bytes, *, source:
             certificate with this key was issued before.
         MalformedInput: as `pki.csr.parse_csr`.
     """
-    wanted_key = digest_public_key(parse_csr(request).public_key)
     now = services.clock.now()
     with services.work.read() as stores:
         shown = judge_factory_certificate(stores, chain, now)
+        # After the judgement: a stranger's key must not cost a verification.
+        wanted_key = digest_public_key(parse_csr(request).public_key)
         if wanted_key == shown.key_sha256:
             raise _refuse_key()
         found = stores.device_enrolments.by_fingerprint(shown.fingerprint)
         if stores.certificates.has_key(wanted_key) and (found is None or wanted_key != found.issued_key):
             raise _refuse_used_key()
-        outcome = _decide(stores, found, wanted_key, source, now) if found else None
+        outcome = _decide(stores, found, wanted_key, source, now) if found else _find_no_room(stores, shown)
     if outcome is None:
         with services.work.change(traffic=True) as stores:
             outcome = _change(services, stores, shown, wanted_key, source)
@@ -248,14 +249,9 @@ def _add(
 ) -> _Outcome:
     """Add the row of a device's first contact, up to the manufacturer's limit."""
     now = services.clock.now()
-    waiting = stores.device_enrolments.count_in(shown.manufacturer.id, EnrolmentState.PENDING)
-    if waiting >= shown.manufacturer.most_pending:
-        return RequestRefused(
-            "enrolments-too-many",
-            f"{waiting} devices of this manufacturer wait for an operator, and no more are kept",
-            hint="an operator approves or refuses some: `doorward device pending`",
-            retry_after_seconds=int(WHEN_FULL.total_seconds()),
-        )
+    no_room = _find_no_room(stores, shown)
+    if no_room is not None:
+        return no_room
     enrolment = DeviceEnrolmentRecord(
         id=services.new_id("den"),
         tenant=TENANT,
@@ -274,6 +270,22 @@ def _add(
     stores.device_enrolments.add(enrolment)
     stores.outbox.add(new_enrolment_event(services, EventType.DEVICE_PENDING, enrolment))
     return _try_rules(services, stores, enrolment, shown.manufacturer)
+
+
+def _find_no_room(stores: Stores, shown: FactoryCertificate) -> RequestRefused | None:
+    """Return the error if too many devices of a manufacturer wait.
+
+    It is found by reading: a stolen key of a factory, which can certify without end, costs no writes when the limit is reached.
+    """
+    waiting = stores.device_enrolments.count_in(shown.manufacturer.id, EnrolmentState.PENDING)
+    if waiting < shown.manufacturer.most_pending:
+        return None
+    return RequestRefused(
+        "enrolments-too-many",
+        f"{waiting} devices of this manufacturer wait for an operator, and no more are kept",
+        hint="an operator approves or refuses some: `doorward device pending`",
+        retry_after_seconds=int(WHEN_FULL.total_seconds()),
+    )
 
 
 def _try_rules(

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from doorward.audit.events import EventType, printable
+from doorward.authority.holder_certificates import has_certificate
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound, RequestRefused
 from doorward.core.names import parse_principal_name
 from doorward.directory.fleets.enrolment_events import new_enrolment_event
 from doorward.directory.fleets.rules import (
     RuleDecision,
-    has_valid_certificate,
     make_groups,
     make_name,
     refuse_barred,
@@ -290,7 +290,7 @@ def _find_device(stores: Stores, before: DeviceEnrolmentRecord, name: str) -> Pr
     named = stores.directory.by_name(name) if name else None
     if named is None or named.kind is not PrincipalKind.DEVICE or named.partner:
         return None  # a name of another kind is refused as taken
-    if named.state is PrincipalState.ACTIVE and not has_valid_certificate(stores, named.id):
+    if named.state is PrincipalState.ACTIVE and not has_certificate(stores, named.id):
         return named
     return None
 

@@ -1,11 +1,14 @@
 """Is this a good certificate of one of a manufacturer's factories.
 
 1. The chain has at most `CHAIN_LIMIT` certificates, each of which can be parsed.
-2. A path leads from the first certificate to an authority of one manufacturer (RFC 5280 section 6.1). The other
+2. A signature by an imported authority, or by one below it, is on the first certificate (`_is_certified`). This is found
+   downwards from the imported authorities, so a stranger's key verifies nothing: a stranger costs about as much as its
+   TLS handshake, for which no count is needed that would refuse devices behind the same address.
+3. A path leads from the first certificate to an authority of this manufacturer (RFC 5280 section 6.1). The other
    certificates of the chain may be on the path, but only the manufacturer's own authorities are trusted.
-3. It is an end entity's certificate; its key usage, if present, allows digital signatures (IEEE 802.1AR-2018
+4. It is an end entity's certificate; its key usage, if present, allows digital signatures (IEEE 802.1AR-2018
    section 8.10).
-4. Its extended key usage is absent, as in most of these certificates, or contains clientAuth or anyExtendedKeyUsage. The
+5. Its extended key usage is absent, as in most of these certificates, or contains clientAuth or anyExtendedKeyUsage. The
    same holds for the authorities on the path (RFC 5280 section 4.2.1.12).
 The dates are judged with the path. A certificate that never ends has the date 99991231235959Z (RFC 5280 section 4.1.2.5).
 
@@ -18,7 +21,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,9 +36,10 @@ from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.pki.keys import digest_key_of
 from doorward.stores.fleet_records import ManufacturerAuthorityRecord, ManufacturerRecord
 from doorward.stores.protocols import Stores
-from doorward.verification.path.building import WorkBudget, judge_path
+from doorward.verification.path.building import WorkBudget, WorkExceeded, judge_path
 from doorward.verification.path.certificate import PathCertificate, parse_path_certificate
 from doorward.verification.path.conformance import PathInputs
+from doorward.verification.path.signatures import is_signature_valid
 from doorward.verification.path.store import TrustStore
 
 CHAIN_LIMIT = 6
@@ -51,7 +56,12 @@ SUBJECT_LIMIT = 200
 _PURPOSES = frozenset(
     one.dotted_string for one in (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
 )
-_INPUTS = PathInputs(purpose=None)  # step 4 judges the purpose, because these certificates often state none
+_INPUTS = PathInputs(purpose=None)  # step 5 judges the purpose, because these certificates often state none
+
+
+_RECOGNITION = 48
+"""Signatures of step 2, in units of one with P-256 (`WorkBudget`): at most some milliseconds. A device of a factory with two
+generations of P-384 authorities needs half of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,16 +104,28 @@ def judge_factory_certificate(stores: Stores, chain: Sequence[bytes], now: datet
     if why:
         raise refuse_factory_certificate(why)
     work = WorkBudget()  # one for all manufacturers
-    why = "no manufacturer is imported"
-    for manufacturer in stores.manufacturers.list():
-        store = _build_store(tuple(stores.manufacturers.authorities(manufacturer.id)), tuple(others))
+    why = "no manufacturer certified it"
+    for manufacturer, authorities in _find_makers(stores, leaf, others):
+        store = _build_store(authorities, others)
         judgement = judge_path(leaf, store, _INPUTS, now, work)
         if judgement.outcome is Outcome.GOOD:
             if not all(_allows_clients(one) for one in judgement.path[1:]):
                 raise refuse_factory_certificate("an authority on its path may not certify TLS clients")
             return _make(manufacturer, leaf)
-        why = str(judgement.faults[0]) if judgement.faults else "no manufacturer certified it"
+        why = str(judgement.faults[0]) if judgement.faults else why
     raise refuse_factory_certificate(why)
+
+
+def is_of_manufacturer(stores: Stores, chain: Sequence[bytes]) -> bool:
+    """Return whether an imported manufacturer certified the first certificate of a chain; it may still be refused.
+
+    Only the signatures are verified: this is for counting, and decides nothing.
+    """
+    try:
+        leaf, *others = _parse(chain)
+    except RequestRefused:
+        return False
+    return next(_find_makers(stores, leaf, others), None) is not None
 
 
 def refuse_factory_certificate(why: str) -> RequestRefused:
@@ -129,8 +151,40 @@ def _parse(chain: Sequence[bytes]) -> list[PathCertificate]:
         raise refuse_factory_certificate(fault.detail) from fault
 
 
+def _find_makers(
+    stores: Stores, leaf: PathCertificate, shown: Sequence[PathCertificate]
+) -> Iterator[tuple[ManufacturerRecord, Sequence[ManufacturerAuthorityRecord]]]:
+    """Step 2: yield the manufacturers that certified a device, with their authorities."""
+    work = WorkBudget(signatures=_RECOGNITION)
+    for manufacturer in stores.manufacturers.list():
+        authorities = stores.manufacturers.authorities(manufacturer.id)
+        with suppress(WorkExceeded):
+            if _is_certified(leaf, shown, [_parse_authority(one.der) for one in authorities], work):
+                yield manufacturer, authorities
+
+
+def _is_certified(
+    leaf: PathCertificate,
+    shown: Sequence[PathCertificate],
+    imported: Sequence[PathCertificate],
+    work: WorkBudget,
+) -> bool:
+    """Return whether an imported authority, or one of the shown ones below it, signed the leaf."""
+    issuers, unproven = list(imported), [leaf, *shown]
+    for issuer in issuers:  # grows by what is proven
+        for one in [one for one in unproven if one.issuer == issuer.subject]:
+            work.spend_signature(issuer.key)
+            if not is_signature_valid(issuer.key, one.signed, _INPUTS.strength):
+                continue
+            if one is leaf:
+                return True
+            unproven.remove(one)
+            issuers.append(one)
+    return False
+
+
 def _find_fault(leaf: PathCertificate) -> str:
-    """Steps 3 and 4, for the device's own certificate."""
+    """Steps 4 and 5, for the device's own certificate."""
     if leaf.is_ca:
         return "it is an authority's certificate"
     if not leaf.signs:
@@ -172,9 +226,9 @@ def is_plain_serial(text: str) -> bool:
 
 
 def _build_store(
-    authorities: tuple[ManufacturerAuthorityRecord, ...], shown: tuple[PathCertificate, ...]
+    authorities: Sequence[ManufacturerAuthorityRecord], shown: Sequence[PathCertificate]
 ) -> TrustStore:
-    """Step 2: what the device showed is known, but only what was imported is trusted."""
+    """Step 3: what the device showed is known, but only what was imported is trusted."""
     imported = [(one.anchor, _parse_authority(one.der)) for one in authorities]
     anchors = [one for anchor, one in imported if anchor]
     return TrustStore(anchors, [*(one for anchor, one in imported if not anchor), *shown])

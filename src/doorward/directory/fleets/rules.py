@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from doorward.core.certificate import CertificateState
+from doorward.authority.holder_certificates import has_certificate
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.directory.fleets.naming import parse_template, read_fields, render_template
@@ -35,7 +35,6 @@ from doorward.stores.fleet_records import (
 )
 from doorward.stores.freed_names import find_rules_naming, refuse_freed_name
 from doorward.stores.protocols import Stores
-from doorward.stores.records import CertificateFilter
 
 BARRED = "serial-barred"
 
@@ -142,13 +141,6 @@ def make_groups(
     return tuple(groups)
 
 
-def has_valid_certificate(stores: Stores, principal_id: str) -> bool:
-    """Return whether a device has a certificate that is valid or on hold."""
-    states = (CertificateState.VALID, CertificateState.ON_HOLD)
-    wanted = [CertificateFilter(principal_id=principal_id, state=state, limit=1) for state in states]
-    return any(stores.certificates.list(one) for one in wanted)
-
-
 def _find_stated(stores: Stores, enrolment: DeviceEnrolmentRecord) -> FactorySerialRecord | None:
     """Return what the operator said about the serial number of a device."""
     if not enrolment.serial:
@@ -186,7 +178,7 @@ def _use_device(stores: Stores, principal_id: str, groups: Sequence[str], actor:
     usable = device is not None and device.kind is PrincipalKind.DEVICE and not device.partner
     if device is None or not usable or device.state is not PrincipalState.ACTIVE:
         return _wait("device-not-active")
-    if has_valid_certificate(stores, device.id):
+    if has_certificate(stores, device.id):
         return _wait("has-certificate")
     return RuleDecision(approved=True, name=device.name, groups=tuple(groups), principal=device, actor=actor)
 

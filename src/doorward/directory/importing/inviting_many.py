@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from doorward.core.certificate import CertificateState
-from doorward.core.entities import Principal, PrincipalState
+from doorward.authority.holder_certificates import has_certificate
+from doorward.core.entities import PrincipalState
 from doorward.directory.invitations import find_fault, hash_token
 from doorward.directory.inviting import invite_within
 from doorward.stores.protocols import Stores
-from doorward.stores.records import CertificateFilter
 from doorward.stores.services import Services
 
 BATCH = 64
@@ -44,7 +43,7 @@ class InvitedMany:
 
     Args:
         count: new links.
-        with_certificate: names that have a valid certificate already.
+        with_certificate: names that have a certificate already, valid or on hold: a link would give back what an operator held.
         not_invitable: names that are suspended, of a partner, or not in the directory any more.
     """
 
@@ -81,7 +80,7 @@ def invite_many(
                 principal = stores.directory.by_name(name)
                 if principal is None or principal.state is not PrincipalState.ACTIVE or principal.partner:
                     done.not_invitable.append(name)
-                elif _has_certificate(stores, principal):
+                elif has_certificate(stores, principal.id):
                     done.with_certificate.append(name)
                 else:
                     invitation = invite_within(services, stores, principal, lifetime=lifetime, actor=actor)
@@ -106,8 +105,3 @@ def _is_open(stores: Stores, invited: Invited, now: datetime) -> bool:
         return False
     principal = stores.directory.get(record.principal_id)
     return principal is not None and principal.name == invited.name
-
-
-def _has_certificate(stores: Stores, principal: Principal) -> bool:
-    wanted = CertificateFilter(principal_id=principal.id, state=CertificateState.VALID, limit=1)
-    return bool(stores.certificates.list(wanted))

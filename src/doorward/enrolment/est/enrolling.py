@@ -13,18 +13,22 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from enum import Enum
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from doorward.authority.issuing import Issued
 from doorward.core.errors import RequestRefused
+from doorward.core.ports import PrivateKey
 from doorward.directory.fleets import admission
+from doorward.directory.fleets.judging import is_of_manufacturer
 from doorward.enrolment.est.key_generation import GeneratedKeyClaim
 from doorward.enrolment.invitation import redeem
 from doorward.enrolment.renewal import renew
 from doorward.pki.csr import build_csr, find_key_kind
 from doorward.stores.prerequisites import require_authority, trusted_issuers
-from doorward.stores.records import AuthorityKind
+from doorward.stores.protocols import Stores
+from doorward.stores.records import AuthorityKind, CertificateRecord
 from doorward.stores.services import Services
 from doorward.wire.est import BasicCredentials
 
@@ -44,21 +48,12 @@ class EstPeer:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EstLimits:
-    """What a source that failed too often gets; None if it did not.
+class Recognised(Enum):
+    """Who certified what a client showed."""
 
-    Args:
-        bad_token: the error for a further wrong token; a right one is accepted.
-        stranger: the error for a certificate that is not ours, before it is judged: a judgement costs some tens of
-            milliseconds. Ours are renewed.
-    """
-
-    bad_token: RequestRefused | None = None
-    stranger: RequestRefused | None = None
-
-
-NO_LIMITS = EstLimits()
+    OURS = "ours"
+    FACTORY = "factory"
+    NEITHER = "neither"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +77,29 @@ def authority_certificates(services: Services) -> tuple[bytes, ...]:
         return tuple(one.der for one in (*trusted_issuers(stores), root))
 
 
-def enrol(services: Services, peer: EstPeer, request: bytes, limits: EstLimits = NO_LIMITS) -> Issued:
+def recognise(services: Services, peer: EstPeer) -> Recognised:
+    """Say who certified the certificate that a client showed, for counting; whether it is good is judged later.
+
+    A stranger costs one look into the inventory and `directory.fleets.judging.is_of_manufacturer`.
+    """
+    if not peer.chain:
+        return Recognised.NEITHER
+    with services.work.read() as stores:
+        if _find_own(stores, peer) is not None:
+            return Recognised.OURS
+        return Recognised.FACTORY if is_of_manufacturer(stores, peer.chain) else Recognised.NEITHER
+
+
+def enrol(
+    services: Services, peer: EstPeer, request: bytes, bad_token_error: RequestRefused | None = None
+) -> Issued:
     """Issue a certificate by a token, or by the shown certificate.
 
     Args:
         services: the ports of this process.
         peer: what the client showed.
         request: PKCS#10, DER or PEM; only its key is used.
-        limits: of the client's source.
+        bad_token_error: as for `enrolment.invitation.redeem`.
 
     Raises:
         EnrolmentPending: an operator has to approve the device first (`directory.fleets.admission`).
@@ -98,18 +108,23 @@ def enrol(services: Services, peer: EstPeer, request: bytes, limits: EstLimits =
         Unavailable: nothing was issued.
     """
     if peer.credentials is None:
-        return reenrol(services, peer, request, limits)
+        return reenrol(services, peer, request)
     return redeem(
         services,
         peer.credentials.password,
         request,
         name=peer.credentials.name,
         source_address=peer.source,
-        bad_token_error=limits.bad_token,
+        bad_token_error=bad_token_error,
     )
 
 
-def reenrol(services: Services, peer: EstPeer, request: bytes, limits: EstLimits = NO_LIMITS) -> Issued:
+def reenrol(
+    services: Services,
+    peer: EstPeer,
+    request: bytes,
+    bad_token_error: RequestRefused | None = None,  # noqa: ARG001  as `enrol`
+) -> Issued:
     """Issue a certificate by the shown certificate: renew ours, or admit a factory's; a token is not looked at.
 
     Raises:
@@ -120,24 +135,22 @@ def reenrol(services: Services, peer: EstPeer, request: bytes, limits: EstLimits
     if not peer.chain:
         raise credentials_missing()
     with services.work.read() as stores:
-        own = stores.certificates.by_sha256(hashlib.sha256(peer.chain[0]).hexdigest())
+        own = _find_own(stores, peer)
     if own is not None:
         return renew(services, own, request, actor=own.principal_id or "system")
-    if limits.stranger is not None:
-        raise limits.stranger
     return admission.enrol(services, peer.chain, request, source=peer.source)
 
 
 def generate(
-    services: Services, peer: EstPeer, request: bytes, limits: EstLimits = NO_LIMITS
+    services: Services, peer: EstPeer, request: bytes, bad_token_error: RequestRefused | None = None
 ) -> GeneratedKey:
-    """Make a key for a device with a token, and its certificate.
+    """Make a key for a device with a token, and its certificate; no key is made before the token is found good.
 
     Args:
         services: the ports of this process.
         peer: what the client showed; a certificate is not enough.
         request: its key is not certified and may be a weak one: it says which kind of key the device can use.
-        limits: of the client's source.
+        bad_token_error: as for `enrolment.invitation.redeem`.
 
     Raises:
         RequestRefused: `credentials-missing`; `key-generation-refused` if it is no device; as `enrolment.invitation.redeem`.
@@ -145,19 +158,29 @@ def generate(
     """
     if peer.credentials is None:
         raise credentials_missing()
-    key = services.factory.generate(find_key_kind(request))
+    kind, keys = find_key_kind(request), list[PrivateKey]()
+
+    def make() -> bytes:
+        keys.append(services.factory.generate(kind))
+        return build_csr(keys[0], "generated")
+
     issued = redeem(
         services,
         peer.credentials.password,
-        build_csr(key, "generated"),
+        make,
         name=peer.credentials.name,
         source_address=peer.source,
-        bad_token_error=limits.bad_token,
+        bad_token_error=bad_token_error,
         claimed=GeneratedKeyClaim,
     )
     return GeneratedKey(
-        pkcs8=key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()), issued=issued
+        pkcs8=keys[0].private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()), issued=issued
     )
+
+
+def _find_own(stores: Stores, peer: EstPeer) -> CertificateRecord | None:
+    """Return the certificate of the inventory that was shown, byte for byte."""
+    return stores.certificates.by_sha256(hashlib.sha256(peer.chain[0]).hexdigest())
 
 
 def credentials_missing() -> RequestRefused:

@@ -11,7 +11,9 @@ from cryptography.x509.oid import NameOID
 
 from doorward.core.errors import RequestRefused
 from doorward.core.ports import KeyKind
-from doorward.directory.fleets.judging import CHAIN_LIMIT, judge_factory_certificate
+from doorward.directory.fleets import judging
+from doorward.directory.fleets.judging import CHAIN_LIMIT, is_of_manufacturer, judge_factory_certificate
+from doorward.verification.path.signatures import is_signature_valid
 from tests.support.certificates.issuing import ANY_USE, CLIENT, SERVER, certify
 from tests.support.factory import NEVER, import_factory, new_factory
 from tests.support.ports import NOON
@@ -72,6 +74,39 @@ def test_a_stranger(world, factory):
     stranger = new_factory("acme")
     refuses(world, stranger.chain(stranger.device()), "")
     refuses(world, [factory.device().der.replace(b"Acme", b"Evil"), factory.issuing.der], "")
+
+
+def test_a_strangers_key_verifies_nothing(world, factory, monkeypatch):
+    """Signatures are verified downwards from what was imported: with keys of the factory only, and each pair once."""
+    keys = []
+
+    def counted(key, signed, strength):
+        keys.append(key)
+        return is_signature_valid(key, signed, strength)
+
+    monkeypatch.setattr(judging, "is_signature_valid", counted)
+    monkeypatch.setattr(judging, "judge_path", lambda *_: pytest.fail("no path is built"))
+    stranger = new_factory("Acme")  # the same names, other keys
+    refuses(world, [*stranger.chain(stranger.device()), stranger.root.der], "no manufacturer certified it")
+    assert keys == [factory.root.key.public_key()] * 2  # for its issuing authority, and its root
+    refuses(world, [stranger.device().der, factory.issuing.der], "no manufacturer certified it")
+    genuine = factory.root.key.public_key(), factory.issuing.key.public_key()
+    assert keys[2:] == [*genuine]
+
+
+def test_recognising_a_device_has_a_limit(world, factory, monkeypatch):
+    """A stranger with certificates that name an authority of many imported ones costs no more than the budget."""
+    monkeypatch.setattr(judging, "_RECOGNITION", 1)
+    refuses(world, factory.chain(factory.device()), "no manufacturer certified it")
+
+
+def test_a_device_is_recognised_before_it_is_judged(world, factory):
+    """Also one that will be refused; a stranger, and what cannot be read, is not."""
+    ended = factory.device(not_after=NOON - timedelta(seconds=1))
+    stranger = new_factory("acme")
+    chains = [factory.chain(ended), stranger.chain(stranger.device()), [b"0"], []]
+    with world.work.read() as stores:
+        assert [is_of_manufacturer(stores, chain) for chain in chains] == [True, False, False, False]
 
 
 def test_what_is_shown_is_not_trusted(world):
