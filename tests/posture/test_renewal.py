@@ -18,6 +18,7 @@ from doorward.audit.events import EventType
 from doorward.authority import revocation
 from doorward.authority.issuing.renewal import Renewal
 from doorward.core.certificate import CertificateState, RevocationReason
+from doorward.core.ports import KeyKind
 from doorward.directory import principals as directory
 from doorward.stores.partner_records import PARTNER_PROFILE
 from doorward.web.app import build_enrolment_app
@@ -25,6 +26,7 @@ from doorward.web.pool import UseCasePool
 from tests.support.certificates.issuing import toy_ca
 from tests.support.factor_world import FactorWorld
 from tests.support.interleaving import before_change
+from tests.support.ports import PlainKeys
 from tests.support.renewing import body_of, fetch_nonce, new_request, post_renewal, prove
 from tests.support.world import OPERATOR, Held, found_world
 
@@ -132,6 +134,29 @@ def a_copy(host: Host) -> bool:
     return host.renew(sensor) == 201
 
 
+def a_chain_of_successors(host: Host) -> bool:
+    """Renew what was just renewed, again and again: one stolen key becomes many certificates."""
+    request = new_request(key := PlainKeys().generate(KeyKind.P256))
+    sensor = host.world.issue("sensor-1")
+    assert host.renew(sensor, request) == 201
+    with host.world.work.read() as stores:
+        (second,) = stores.certificates.successors(sensor.record.id)
+    return host.renew(Held(record=second, chain_der=(), key=key)) == 201
+
+
+def a_factor_meanwhile(host: Host) -> bool:
+    """Renew the certificate of a person who enrols a second factor while it is signed."""
+    alice = host.world.comes("alice")
+
+    def enrol_factor() -> None:
+        del host.world.work.change
+        host.world.set_password(alice)
+
+    body = body_of(prove(host.world.issue("alice"), fetch_nonce(host.client), new_request()))
+    before_change(host.world, 2, enrol_factor)
+    return post_renewal(host.client, body).status_code == 201
+
+
 def the_old_key(host: Host) -> bool:
     """Get a new certificate for the old key."""
     sensor = host.world.issue("sensor-1")
@@ -214,6 +239,8 @@ ATTACKS: list[tuple[Callable[[Host], bool], Checks]] = [
     (a_suspended_device, _ACTIVE),
     (a_revocation_meanwhile, {f"{_CLAIMS}.RenewalClaim.settle": nothing}),
     (a_copy, _NEWEST),
+    (a_chain_of_successors, {f"{_CLAIMS}.require_due": nothing}),
+    (a_factor_meanwhile, {f"{_CLAIMS}.RenewalClaim.settle": nothing}),
     (the_old_key, _NEWEST),
     (the_key_of_another, _NEWEST),
     (a_stolen_laptop, {"doorward.enrolment.renewal._require_no_factor": nothing}),

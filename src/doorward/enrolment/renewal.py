@@ -224,10 +224,8 @@ def renew(services: Services, certificate: CertificateRecord | str, request: byt
             raise RequestRefused(
                 "proof-invalid", "this certificate was not issued here", hint="ask for an invitation"
             )
-        # 4. a person with a second factor
-        _require_no_factor(stores, record)
-    # 5. the gate
-    return issue_successor(services, record, request, actor=actor)
+    # 4. a person with a second factor, also one who enrols it meanwhile; 5. the gate
+    return issue_successor(services, record, request, actor=actor, condition=_require_no_factor)
 
 
 def _require_no_factor(stores: Stores, record: CertificateRecord) -> None:

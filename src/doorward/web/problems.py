@@ -49,6 +49,7 @@ _BY_CODE = {
     "enrolments-too-many": HTTPStatus.SERVICE_UNAVAILABLE,
     "lookups-too-many": HTTPStatus.TOO_MANY_REQUESTS,
     "device-links-too-many": HTTPStatus.TOO_MANY_REQUESTS,
+    "renewal-too-early": HTTPStatus.TOO_MANY_REQUESTS,
     "renewals-too-many": HTTPStatus.TOO_MANY_REQUESTS,
     "method-wrong": HTTPStatus.METHOD_NOT_ALLOWED,
     "not-founded": HTTPStatus.SERVICE_UNAVAILABLE,

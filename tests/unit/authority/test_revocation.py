@@ -42,7 +42,7 @@ def test_a_revocation_names_renewed_certificates(world, monkeypatch, page):
 
     def renewed(record):
         world.clock.turn(seconds=1)
-        claim = RenewalClaim(actor=OPERATOR, certificate=record)
+        claim = RenewalClaim(actor=OPERATOR, certificate=record, is_by_operator=True)
         return issue(world.services, world.csr(), claim).record
 
     def revoke(record):

@@ -17,7 +17,8 @@ from doorward.directory import principals as directory
 from doorward.enrolment.renewal import RenewalByProof, renew
 from doorward.pki.proof import ProofUse
 from tests.support.certificates.issuing import toy_ca
-from tests.support.factor_world import FactorWorld
+from tests.support.factor_world import Caller, FactorWorld
+from tests.support.interleaving import before_change
 from tests.support.refusals import refused
 from tests.support.renewing import new_request, prove
 from tests.support.world import OPERATOR, Held, World, found_world
@@ -139,6 +140,20 @@ def test_a_person_with_a_factor_renews_at_the_portal():
     with refused(RequestRefused, "certificate-not-renewable") as refusal:
         renew(people.services, first.record, new_request(), actor=alice.principal_id)
     assert "portal" in refusal.value.hint
+
+
+def test_a_factor_that_is_enrolled_meanwhile_counts():
+    """The person enrols a factor while the certificate is being signed: it never becomes valid."""
+    people = found_world(FactorWorld)
+    alice = people.comes("alice")
+    before_change(people, 2, lambda: _enrol_factor(people, alice))
+    with refused(RequestRefused, "certificate-not-renewable"):
+        renew(people.services, alice.certificate_sha256, new_request(), actor=alice.principal_id)
+
+
+def _enrol_factor(people: FactorWorld, alice: Caller) -> None:
+    del people.work.change
+    people.set_password(alice)
 
 
 @pytest.mark.parametrize("by", ["record", "digest"])

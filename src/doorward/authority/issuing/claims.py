@@ -17,6 +17,7 @@ Not here: the rules about principals (registration) and renewal (renewal), the o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -24,8 +25,15 @@ from typing import Protocol
 from cryptography import x509
 
 from doorward.authority.issuing.registration import require_active
-from doorward.authority.issuing.renewal import Renewal, require_newest, require_seldom, require_standing
+from doorward.authority.issuing.renewal import (
+    Renewal,
+    require_due,
+    require_newest,
+    require_seldom,
+    require_standing,
+)
 from doorward.authority.line import follow_line
+from doorward.core.entities import PrincipalKind
 from doorward.core.names import render_principal_uri
 from doorward.pki.profiles import CertificateProfile, profile_for
 from doorward.stores.prerequisites import require_tenant
@@ -151,6 +159,14 @@ class OperatorClaim(_ReusableClaim):
         return entitlement_of(stores, self.holder)
 
 
+Condition = Callable[[Stores, CertificateRecord], None]
+"""A rule of one route about the certificate that is renewed."""
+
+
+def no_condition(stores: Stores, record: CertificateRecord) -> None:
+    """Refuse nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalClaim:
     """The holder of a certificate requests a new one with a new key; the old one stays valid beside it until its end.
@@ -161,6 +177,9 @@ class RenewalClaim:
         terms: as in the settings.
         may_branch: allow several successors of a person's certificate.
         key: the digest of the requested key, if it is known; then a refusal costs no preparation of a certificate.
+        is_by_operator: an operator asks, who may renew at any time.
+        condition: a rule of the route, which raises `RequestRefused`; checked with each of the others, so also in both
+            transactions.
     """
 
     actor: str
@@ -168,6 +187,8 @@ class RenewalClaim:
     terms: RenewalTerms = field(default_factory=RenewalTerms)
     may_branch: bool = False
     key: str = ""
+    is_by_operator: bool = False
+    condition: Condition = no_condition
 
     @property
     def holder(self) -> str:
@@ -182,8 +203,10 @@ class RenewalClaim:
     def examine(self, stores: Stores, now: datetime) -> Entitlement:
         """Return the principal's entitlement; raises as the rules of `renewal`, and `entitlement_of`."""
         renewal = require_standing(stores, self.certificate.id, now, self.terms)
+        self.condition(stores, renewal.record)
         if self.key:
             require_newest(stores, renewal, self.key, may_branch=self.may_branch)
+            self._require_due(stores, renewal, now)
         return entitlement_of(stores, renewal.record.principal_id, replaces=renewal.record.id)
 
     def redeem(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
@@ -195,8 +218,9 @@ class RenewalClaim:
             AlreadyRenewed: it was renewed before with this key.
             RequestRefused: as `renewal`.
         """
-        renewal = self._require(services, stores, record)
-        require_seldom(stores, renewal, services.clock.now(), self.terms)
+        renewal, now = self._require(services, stores, record), services.clock.now()
+        self._require_due(stores, renewal, now)
+        require_seldom(stores, renewal, now, self.terms)
 
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
         """Check the rules once more: the certificate or its holder may have been withdrawn, or it was renewed by another request.
@@ -209,5 +233,11 @@ class RenewalClaim:
 
     def _require(self, services: Services, stores: Stores, record: CertificateRecord) -> Renewal:
         renewal = require_standing(stores, self.certificate.id, services.clock.now(), self.terms)
+        self.condition(stores, renewal.record)
         require_newest(stores, renewal, record.spki_sha256, may_branch=self.may_branch)
         return renewal
+
+    def _require_due(self, stores: Stores, renewal: Renewal, now: datetime) -> None:
+        branches = self.may_branch and renewal.principal.kind is PrincipalKind.PERSON
+        if not (self.is_by_operator or branches):
+            require_due(stores, renewal, now)

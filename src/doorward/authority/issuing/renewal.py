@@ -10,7 +10,10 @@ certificate becomes valid:
     4. It is the newest of its line. With the same key as before, the certificate that was issued then is returned
        (`AlreadyRenewed`): a client is not locked out by a lost answer, and a repeated request issues nothing.
     5. No certificate ever had the new key: not the old one, no other principal's, none of our own authorities or servers.
-    6. The principal has not renewed too often within a day.
+    6. A certificate that was itself made by a renewal has lived a third of its life, or a rollover replaces it: otherwise the
+       thief of one key would get certificate after certificate, each with a key of its own to hide (`require_due`). An
+       operator may renew at any time.
+    7. The principal has not renewed too often within a day.
 
 A person may have imported one certificate into several programs. So at the portal and by an operator, a person's
 certificate may have several successors (`may_branch`).
@@ -26,17 +29,23 @@ from datetime import datetime, timedelta
 
 from doorward.authority.inventory import require_certificate
 from doorward.authority.issuing.registration import require_active
+from doorward.authority.rollover.schedule import must_renew
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.pki.keys import digest_key_of
 from doorward.stores.partner_records import PARTNER_PROFILE
+from doorward.stores.prerequisites import replaced_issuer
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord
 from doorward.stores.renewal_terms import RenewalTerms
 from doorward.verification.validity import ends_at
 
 _DAY = timedelta(days=1)
+
+SOONEST_PART = 3
+"""A successor is renewed after a third of its life at the earliest. No setting: clients renew at two thirds (`pki.lifecycle`),
+so an honest one is never early, and the thief of a key gets three successors in one life at most."""
 
 
 class AlreadyRenewed(Exception):
@@ -123,8 +132,29 @@ def require_newest(stores: Stores, renewal: Renewal, key: str, *, may_branch: bo
         )
 
 
+def require_due(stores: Stores, renewal: Renewal, now: datetime) -> None:
+    """Check rule 6; raise `RequestRefused` (`renewal-too-early`) if a successor is to be renewed soon after it was made.
+
+    A first certificate may be renewed at once: a device may have got it with a key that was made elsewhere. A
+    person's certificate that may branch is bounded by the number of valid ones instead (the portal).
+    """
+    record = renewal.record
+    due = record.not_before + (record.not_after - record.not_before) / SOONEST_PART
+    if not record.replaces or now >= due or record.authority_id == replaced_issuer(stores):
+        return
+    early = must_renew(stores, record, now)
+    if early is not None and now >= early:
+        return
+    raise RequestRefused(
+        "renewal-too-early",
+        f"{record.id} was itself made by a renewal, and may be renewed from {due:%Y-%m-%d %H:%M} UTC on",
+        hint=f"keep using it; an operator can renew it now: doorward cert renew {record.id}",
+        retry_after_seconds=max(1, round((due - now).total_seconds())),
+    )
+
+
 def require_seldom(stores: Stores, renewal: Renewal, now: datetime, terms: RenewalTerms) -> None:
-    """Check rule 6; raise `RequestRefused` (`renewals-too-many`) if the principal renewed too often within a day."""
+    """Check rule 7; raise `RequestRefused` (`renewals-too-many`) if the principal renewed too often within a day."""
     renewed = stores.certificates.renewed_since(renewal.principal.id, now - _DAY)
     if len(renewed) >= terms.most_per_day:
         free = renewed[-terms.most_per_day] + _DAY

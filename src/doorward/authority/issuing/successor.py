@@ -6,7 +6,7 @@ Not here: who may call it for which certificate (the portal, the command line, e
 from __future__ import annotations
 
 from doorward.authority.issuing.certificates import Issued, issue
-from doorward.authority.issuing.claims import RenewalClaim
+from doorward.authority.issuing.claims import Condition, RenewalClaim, no_condition
 from doorward.authority.issuing.renewal import AlreadyRenewed
 from doorward.authority.line import find_newest, suspect_clone
 from doorward.authority.revocation import hold_within
@@ -29,6 +29,7 @@ def renew(
     actor: str,
     may_branch: bool = False,
     is_proven: bool = True,
+    condition: Condition = no_condition,
 ) -> Issued:
     """Issue the successor of a certificate, or return the one that was issued before for the same key.
 
@@ -38,14 +39,15 @@ def renew(
         request: PKCS#10, PEM or DER; only its key counts.
         actor: who asks.
         may_branch: allow several successors of a person's certificate: at the portal, and by an operator.
-        is_proven: whether the requester has the key of the certificate; an operator names it only, and a wrong choice is no
-            sign of a clone.
+        is_proven: whether the requester has the key of the certificate; an operator names it only, a wrong choice is no
+            sign of a clone, and no renewal is too early.
+        condition: a rule of the route, checked with the others.
 
     Raises:
         MalformedInput: as `pki.csr.parse_csr`.
         NotFound: `certificate-unknown`, `principal-unknown`.
         RequestRefused: `certificate-not-renewable`, `renewal-superseded` (with the suspicion of a clone),
-            `key-used-before`, `renewals-too-many`, and as `issue`.
+            `key-used-before`, `renewal-too-early`, `renewals-too-many`, and as `issue`.
         Unavailable: as `issue`.
     """
     claim = RenewalClaim(
@@ -54,6 +56,8 @@ def renew(
         terms=services.renewal,
         may_branch=may_branch,
         key=_find_key(request),
+        is_by_operator=not is_proven,
+        condition=condition,
     )
     try:
         return issue(services, request, claim)

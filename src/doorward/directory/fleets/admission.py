@@ -136,6 +136,8 @@ class FactoryClaim:
         current = stores.device_enrolments.get(self.enrolment.id)
         if current is None or (current.state, current.certificate_id) != (EnrolmentState.ENROLLED, record.id):
             raise _refuse_used()
+        if stores.certificates.has_key(record.spki_sha256):  # since the intent, another device got it
+            raise _refuse_used_key()
         if self.enrolment.reason == AGAIN:
             _replace_certificates(services, stores, self.holder, record.id, actor=self.actor)
 

@@ -9,8 +9,9 @@ import pytest
 
 from doorward.audit.events import EventType
 from doorward.authority import revocation
-from doorward.authority.issuing import Issued, renew
+from doorward.authority.issuing import Issued, renew, renewal
 from doorward.authority.orders import fill_order, place_order
+from doorward.authority.rollover import moving, preparing
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.core.ports import KeyKind
@@ -33,6 +34,11 @@ def renewed(world: World, of: Held, request: bytes | None = None, **how: object)
     """Renew a certificate."""
     record = of.record
     return renew(world.services, record, request or world.csr(), actor=record.principal_id or "system", **how)
+
+
+def later(world: World) -> None:
+    """A successor may be renewed now: a third of its life is over."""
+    world.clock.turn(days=DEVICE_DAYS / 3)
 
 
 def holding(world: World, issued: Issued) -> Held:
@@ -77,6 +83,7 @@ def test_another_key_for_an_older_certificate_is_a_suspected_clone(world):
     """It is refused, the newest certificate of the line is named, and nothing is issued."""
     sensor = world.issue("sensor-1")
     second = renewed(world, sensor)
+    later(world)
     third = renewed(world, holding(world, second))
     with refused(RequestRefused, "renewal-superseded"):
         renewed(world, sensor)
@@ -120,6 +127,7 @@ def test_a_suspicion_follows_the_line_until_an_operator_decides(world):
         second = renewed(world, sensor)
         with refused(RequestRefused, "renewal-superseded"):
             renewed(world, sensor)
+        later(world)
         third = renewed(world, holding(world, second))
         (found,) = suspicions(world)
         assert found.certificate_id == third.record.id
@@ -153,6 +161,7 @@ def test_a_suspected_line_is_held_if_the_settings_say_so(world):
     assert states == [CertificateState.VALID, CertificateState.ON_HOLD, CertificateState.VALID]
     revocation.ensure_state(world.services, newest.id, CertificateState.VALID, actor=OPERATOR)
     assert suspicions(world) == []
+    later(world)
     assert renewed(world, Held(record=newest, chain_der=(), key=sensor.key)).record.replaces == newest.id
 
 
@@ -352,12 +361,64 @@ def test_a_server_does_not_renew_here(world):
 # how often
 
 
+def test_a_line_is_renewed_when_it_is_due(world):
+    """A stolen key gets one certificate, and the next one after a third of its life; the same request is answered."""
+    request = world.csr()
+    first = world.issue("sensor-1")
+    second = holding(world, renewed(world, first, request))
+    with refused(RequestRefused, "renewal-too-early") as refusal:
+        renewed(world, second)
+    seconds = refusal.value.context["retry_after_seconds"]
+    assert DEVICE_DAYS / 3 - 1 < seconds / 86400 < DEVICE_DAYS / 3
+    assert renewed(world, first, request).record.id == second.record.id
+    world.clock.turn(seconds=seconds - 1)
+    with refused(RequestRefused, "renewal-too-early"):
+        renewed(world, second)
+    world.clock.turn(seconds=1)
+    assert renewed(world, second).record.replaces == second.record.id
+    assert len(world.events(EventType.CERTIFICATE_INTENDED)) == 3
+
+
+def test_an_operator_renews_at_any_time(world):
+    """The operator has no stolen key; and a person at the portal is bounded by the number of valid certificates."""
+    second = holding(world, renewed(world, world.issue("sensor-1")))
+    third = renewed(world, second, is_proven=False, may_branch=True)
+    with refused(RequestRefused, "renewal-too-early"):
+        renewed(world, holding(world, third), may_branch=True)
+    alice = holding(world, renewed(world, world.issue("alice"), may_branch=True))
+    assert renewed(world, alice, may_branch=True).is_new
+
+
+def test_a_rollover_renews_early(world):
+    """What an authority issued that is being replaced is renewed at any time; its successor is not of this authority."""
+    second = holding(world, renewed(world, world.issue("sensor-1")))
+    preparing.prepare(world.services, actor=OPERATOR)
+    moving.activate(world.services, actor=OPERATOR)
+    moving.drain(world.services, actor=OPERATOR)
+    third = holding(world, renewed(world, second))
+    assert third.record.authority_id != second.record.authority_id
+    with refused(RequestRefused, "renewal-too-early"):
+        renewed(world, third)
+
+
+def test_a_chain_that_ends_soon_renews_early(world, monkeypatch):
+    """If an authority above it ends before the certificate, the moment that the agent is told is early enough."""
+    second = holding(world, renewed(world, world.issue("sensor-1")))
+    for moment, is_early in ((world.clock.now() + timedelta(seconds=1), True), (world.clock.now(), False)):
+        monkeypatch.setattr(renewal, "must_renew", lambda *_, moment=moment: moment)
+        if is_early:
+            with refused(RequestRefused, "renewal-too-early"):
+                renewed(world, second)
+        else:
+            assert renewed(world, second).is_new
+
+
 def test_renewals_of_a_day_are_limited(world):
     """Beyond the limit the answer says when the next one is possible; another principal is not affected."""
     under(world, most_per_day=3)
     sensor, ledger = world.issue("sensor-1"), world.issue("ledger")
     for _ in range(3):
-        sensor = holding(world, renewed(world, sensor))
+        renewed(world, world.issue("sensor-1"))
         world.clock.turn(hours=1)
     with refused(RequestRefused, "renewals-too-many") as refusal:
         renewed(world, sensor)

@@ -300,8 +300,9 @@ def test_a_key_that_has_a_certificate_is_not_certified(world, factory):
     assert len(world.work.state.device_enrolments) == 2
 
 
-def test_two_devices_with_one_key_at_once(world, factory):
-    """The other device is faster between the look and the intent: the key is looked up again in that transaction."""
+@pytest.mark.parametrize("number", [1, 2])
+def test_two_devices_with_one_key_at_once(world, factory, number):
+    """The other device is faster, before the intent or before the certificate is valid: each transaction looks again."""
     request = request_for()
     first, second = factory.device("SN-1"), factory.device("SN-2")
     approve(world, pending(world, factory, first), "sensor-2")
@@ -311,9 +312,10 @@ def test_two_devices_with_one_key_at_once(world, factory):
         del world.work.change
         enrol(world, factory, second, request)
 
-    before_change(world, 1, other)
+    before_change(world, number, other)
     with refused(RequestRefused, "key-used-before"):
         enrol(world, factory, first, request)
+    assert certificates_of(world, "sensor-2") == []
 
 
 def test_waiting_devices_are_capped_for_each_manufacturer(world):
