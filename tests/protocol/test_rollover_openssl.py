@@ -29,6 +29,7 @@ BASIC = "basicConstraints = critical, CA:TRUE, pathlen:0"
 USAGE = "keyUsage = critical, keyCertSign, cRLSign"
 OWN_KEY = "subjectKeyIdentifier = hash"
 ROOT_KEY = "authorityKeyIdentifier = keyid:always"
+ADDRESSES = ("crlDistributionPoints", "authorityInfoAccess")
 GOOD = (BASIC, USAGE, OWN_KEY, ROOT_KEY)
 
 
@@ -73,7 +74,11 @@ class Ceremony:
         return done.stdout
 
     def sign(self, *extensions: str, days: int = 3000, csr: str = "issuing.csr", ca: str = "root") -> bytes:
-        """Sign a request with openssl; return the DER."""
+        """Sign a request with openssl, with our addresses unless others are given; return the DER."""
+        given = {one.partition(" ")[0] for one in extensions}
+        ours = ceremony.openssl_extensions(self.world.services).splitlines()
+        extensions += tuple(one for one in ours if one.startswith(ADDRESSES) and one.split()[0] not in given)
+        extensions = tuple(one for one in extensions if not one.endswith("= none"))
         (self.folder / "issuing.ext").write_text("\n".join(extensions) + "\n", encoding="ascii")
         self.openssl(
             "x509", "-req", "-in", csr, "-CA", f"{ca}.pem", "-CAkey", f"{ca}-key.pem", "-extfile", "issuing.ext", "-sha256", "-days", str(days), "-out", "issuing.pem",
@@ -161,6 +166,17 @@ def test_openssl_as_the_offline_root(site: Ceremony) -> None:
         ((*GOOD, "extendedKeyUsage = clientAuth"), 3000, "does not belong here"),
         ((*GOOD, "nameConstraints = critical, permitted;DNS:example.com"), 3000, "does not belong here"),
         ((*GOOD, "subjectAltName = DNS:corp.example"), 3000, "does not belong here"),
+        ((*GOOD, "crlDistributionPoints = none"), 3000, "its CRL address is missing"),
+        (
+            (*GOOD, "crlDistributionPoints = URI:http://old.example/root.crl"),
+            3000,
+            "the root's list is published at",
+        ),
+        (
+            (*GOOD, "authorityInfoAccess = caIssuers;URI:http://old.example/"),
+            3000,
+            "the root is published at",
+        ),
         (GOOD, 3655, "within the issuer's"),
         (GOOD, 10, "would end"),
     ],
@@ -196,11 +212,26 @@ def test_another_key_name_or_root_is_refused(site: Ceremony) -> None:
     with refused(RequestRefused, "authority-refused") as told:
         site.install(site.sign(*GOOD, ca="fake"))
     assert "has not signed it" in told.value.detail
-    (site.folder / "issuing.ext").write_text("\n".join(GOOD), encoding="ascii")
+    (site.folder / "issuing.ext").write_text(
+        ceremony.openssl_extensions(site.world.services), encoding="ascii"
+    )
     site.openssl("x509", "-req", "-in", "issuing.csr", "-CA", "root.pem", "-CAkey", "root-key.pem", "-extfile", "issuing.ext", "-days", "3000", "-out", "issuing.pem",
                  "-set_serial", "0x7fffffffffffffff1234")  # fmt: skip
     good = x509.load_pem_x509_certificate((site.folder / "issuing.pem").read_bytes())
     assert site.install(good.public_bytes(Encoding.DER)).state is RolloverState.PREPARED
+
+
+def test_other_addresses_are_accepted_by_a_word(site: Ceremony) -> None:
+    """A root that publishes its list elsewhere: only with the word, and the answer names the addresses."""
+    der = site.sign(
+        *GOOD, "crlDistributionPoints = URI:http://root.example/root.crl", "authorityInfoAccess = none"
+    )
+    with refused(RequestRefused, "authority-refused") as told:
+        site.install(der)
+    assert "--accept-addresses" in told.value.hint
+    done = ceremony.install(site.world.services, der, actor=OPERATOR, accept_addresses=True)
+    assert done.value.state is RolloverState.PREPARED
+    assert "http://root.example/root.crl" in done.notes[0]
 
 
 def test_rubbish_and_a_wrong_moment(site: Ceremony) -> None:

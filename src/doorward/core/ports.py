@@ -92,7 +92,7 @@ class KeyStore(Protocol):
         ...
 
     def names(self) -> list[str]:
-        """Return the names of all keys, sorted."""
+        """Return the names of all keys, sorted; forget the keys in memory that are not among them."""
         ...
 
 

@@ -259,6 +259,8 @@ class Serve:
     def _finish_rollover(self) -> bool:
         """Go on with an authority that is trusted no more, if a process that retired it was interrupted."""
         finish_leaving(self._services, actor=SYSTEM)
+        if self._services.keys is not None:
+            self._services.keys.names()  # forgets the keys that another process has destroyed
         return False
 
     def _renew_root_list(self) -> bool:

@@ -153,7 +153,11 @@ class FileKeyStore:
             RequestRefused: `key-name-invalid`.
         """
         path = self._path(name)
-        data = _read(path, NotFound("key-unknown", f"there is no key named {name}"))
+        try:
+            data = _read(path, NotFound("key-unknown", f"there is no key named {name}"))
+        except NotFound:
+            self._opened.pop(name, None)
+            raise
         opened = self._opened.get(name)
         if opened is not None and opened[0] == data:
             return opened[1]  # the file has not changed since it was decrypted and parsed
@@ -204,9 +208,13 @@ class FileKeyStore:
             sync_folder(self._folder)
 
     def names(self) -> list[str]:
-        """Return the names of all keys, sorted."""
+        """Return the names of all keys, sorted; a key that is gone is also forgotten in this process."""
         stems = [path.name.removesuffix(SUFFIX) for path in self._folder.glob(f"*{SUFFIX}")]
-        return sorted(name for name in stems if _NAME.fullmatch(name))
+        names = sorted(name for name in stems if _NAME.fullmatch(name))
+        for gone in [one for one in tuple(self._opened) if one not in names]:
+            # Another process has destroyed it. OpenSSL overwrites a private key when the last reference to it is dropped.
+            self._opened.pop(gone, None)
+        return names
 
     def _path(self, name: str) -> Path:
         # The closed alphabet keeps `../` and `/` out of the file name.

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from doorward.audit.events import EventType
-from doorward.authority import revocation
-from doorward.authority.rollover import moving, preparing
+from doorward.authority import issuing, revocation
+from doorward.authority.rollover import leaving, moving, preparing
 from doorward.authority.rollover.schedule import DEFAULT_WINDOW
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import MalformedInput, RequestRefused
@@ -211,6 +211,49 @@ def test_reported_facts_are_kept(world, renewals):
         kept = stores.facts.of([sensor.record.id])[sensor.record.id]
     assert (kept.reported.host_name, kept.reported.store) == ("sensor-1.lab", "")
     assert kept.reported_at == world.clock.now()
+
+
+def rolled_over(world, held, request, *, revoke=None):
+    """Renew a certificate during a rollover, lose the answer, and retire the old authority; return the successor."""
+    preparing.prepare(world.services, actor=OPERATOR)
+    moving.activate(world.services, actor=OPERATOR)
+    moving.drain(world.services, actor=OPERATOR, window=timedelta(0))
+    issued = renew(world.services, held.record, request, actor=held.record.principal_id)
+    if revoke is not None:
+        revocation.revoke(world.services, held.record.id, revoke, OPERATOR)
+    leaving.retire(world.services, actor=OPERATOR, abandon_missing=True)
+    leaving.finish_leaving(world.services, actor=OPERATOR)
+    return issued.record
+
+
+def test_an_answer_that_was_lost_before_the_authority_retired_is_given_again(world, renewals):
+    """The same request with the proof by the old key gets the certificate that was issued; nothing new is issued."""
+    sensor, request = world.issue("sensor-1"), new_request()
+    made = rolled_over(world, sensor, request)
+    shown = prove(sensor, nonce_of(renewals), request)
+    again = renewals.renew(renewals.require_proof(shown, ProofUse.RENEW), shown.message)
+    assert (again.record.id, again.is_new) == (made.id, False)
+    assert again.chain_der[0] == made.der
+    with refused(RequestRefused, "certificate-not-renewable"):
+        renew(world.services, world.certificate(sensor), new_request(), actor="system")
+    with refused(RequestRefused, "certificate-not-renewable"):
+        issuing.renew(world.services, world.certificate(sensor), request, actor=OPERATOR, is_proven=False)
+
+
+@pytest.mark.parametrize("by", ["operator", "successor", "holder"])
+def test_a_lost_answer_is_not_given_to_one_who_lost_standing(world, renewals, by):
+    """If an operator revoked the old certificate or its successor, or suspended the holder, the request is refused."""
+    sensor, request = world.issue("sensor-1"), new_request()
+    made = rolled_over(
+        world, sensor, request, revoke=RevocationReason.KEY_COMPROMISE if by == "operator" else None
+    )
+    if by == "successor":
+        revocation.revoke(world.services, made.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
+    if by == "holder":
+        directory.suspend(world.services, "sensor-1", actor=OPERATOR)
+    with pytest.raises(RequestRefused) as refusal:
+        renew(world.services, world.certificate(sensor), request, actor="system")
+    assert refusal.value.code in ("certificate-not-renewable", "principal-suspended")
 
 
 def test_a_report_of_a_withdrawn_certificate_is_final(world, renewals):

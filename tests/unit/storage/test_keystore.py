@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -254,6 +255,23 @@ def test_a_key_that_was_loaded_is_parsed_once(store: FileKeyStore, keys: Path) -
     path.unlink()
     with pytest.raises(NotFound):
         store.load("one")
+
+
+@pytest.mark.parametrize("look", ["names", "load"])
+def test_a_key_that_another_process_destroyed_is_forgotten(
+    store: FileKeyStore, keys: Path, look: str
+) -> None:
+    """Nothing of this process refers to the key any more, so that the library overwrites it."""
+    store.store("one", PlainKeys().generate(KeyKind.P256))
+    key = store.load("one")
+    references = sys.getrefcount(key)
+    (keys / "one.key").unlink()
+    if look == "names":
+        assert store.names() == []
+    else:
+        with pytest.raises(NotFound):
+            store.load("one")
+    assert sys.getrefcount(key) == references - 1
 
 
 def test_errors_of_the_disk_are_reported(store: FileKeyStore, keys: Path) -> None:

@@ -26,6 +26,7 @@ from cryptography import x509
 
 from doorward.authority.issuing.registration import require_active
 from doorward.authority.issuing.renewal import (
+    AlreadyRenewed,
     Renewal,
     require_due,
     require_newest,
@@ -202,8 +203,11 @@ class RenewalClaim:
 
     def examine(self, stores: Stores, now: datetime) -> Entitlement:
         """Return the principal's entitlement; raises as the rules of `renewal`, and `entitlement_of`."""
-        renewal = require_standing(stores, self.certificate.id, now, self.terms)
+        proven = "" if self.is_by_operator else self.key
+        renewal = require_standing(stores, self.certificate.id, now, self.terms, proven_key=proven)
         self.condition(stores, renewal.record)
+        if renewal.answer is not None:
+            raise AlreadyRenewed(renewal.answer)
         if self.key:
             require_newest(stores, renewal, self.key, may_branch=self.may_branch)
             self._require_due(stores, renewal, now)

@@ -8,7 +8,9 @@ certificate becomes valid:
     2. Its principal is active, and no partner's.
     3. It has not ended; a device's or service's may have ended as long ago as the terms allow.
     4. It is the newest of its line. With the same key as before, the certificate that was issued then is returned
-       (`AlreadyRenewed`): a client is not locked out by a lost answer, and a repeated request issues nothing.
+       (`AlreadyRenewed`): a client is not locked out by a lost answer, and a repeated request issues nothing. This holds also
+       after the authority of the old certificate was retired, which revokes the old one: the answer may have been lost before.
+       It does not hold if an operator revoked the old certificate, or if its key did not prove the request.
     5. No certificate ever had the new key: not the old one, no other principal's, none of our own authorities or servers.
     6. A certificate that was itself made by a renewal has lived a third of its life, or a rollover replaces it: otherwise the
        thief of one key would get certificate after certificate, each with a key of its own to hide (`require_due`). An
@@ -30,7 +32,7 @@ from datetime import datetime, timedelta
 from doorward.authority.inventory import require_certificate
 from doorward.authority.issuing.registration import require_active
 from doorward.authority.rollover.schedule import must_renew
-from doorward.core.certificate import CertificateState
+from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.errors import RequestRefused
 from doorward.pki.keys import digest_key_of
@@ -42,6 +44,8 @@ from doorward.stores.renewal_terms import RenewalTerms
 from doorward.verification.validity import ends_at
 
 _DAY = timedelta(days=1)
+_LEFT = frozenset({RevocationReason.SUPERSEDED, RevocationReason.CESSATION_OF_OPERATION})
+"""Why a certificate is revoked if its authority is retired (`rollover.leaving`)."""
 
 SOONEST_PART = 3
 """A successor is renewed after a third of its life at the earliest. No setting: clients renew at two thirds (`pki.lifecycle`),
@@ -58,14 +62,32 @@ class AlreadyRenewed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """A certificate that may be renewed, and its holder."""
+    """A certificate that may be renewed, and its holder.
+
+    Args:
+        record: the certificate.
+        principal: its holder.
+        answer: if the certificate left with its authority: the successor that was issued for this very request. Then this
+            may be returned, and nothing may be issued.
+    """
 
     record: CertificateRecord
     principal: Principal
+    answer: CertificateRecord | None = None
 
 
-def require_standing(stores: Stores, certificate_id: str, now: datetime, terms: RenewalTerms) -> Renewal:
+def require_standing(
+    stores: Stores, certificate_id: str, now: datetime, terms: RenewalTerms, *, proven_key: str = ""
+) -> Renewal:
     """Check the rules 1 to 3: certificate and holder are in good standing.
+
+    Args:
+        stores: of the transaction.
+        certificate_id: the certificate to renew.
+        now: aware, UTC.
+        terms: as in the settings.
+        proven_key: the digest of the requested key, if the requester has proved the key of the certificate. Then the answer
+            to this very request is found again (rule 4), also if the certificate left with its authority.
 
     Raises:
         NotFound: `certificate-unknown`, `principal-unknown`.
@@ -80,7 +102,8 @@ def require_standing(stores: Stores, certificate_id: str, now: datetime, terms: 
         raise _not_renewable(
             record, "it belongs to a server: gateways renew their certificates by themselves"
         )
-    if record.state is not CertificateState.VALID:
+    answer = _find_answer(stores, record, proven_key)
+    if record.state is not CertificateState.VALID and answer is None:
         raise _not_renewable(record, f"its state is {record.state.value}", may_invite=True)
     # 2. the principal
     principal = require_active(stores, record.principal_id)
@@ -89,7 +112,19 @@ def require_standing(stores: Stores, certificate_id: str, now: datetime, terms: 
     if now >= ends_at(record.not_after) + after_end:
         limit = f" more than {after_end.days} days ago" if after_end else ""
         raise _not_renewable(record, f"it has expired{limit}", may_invite=True)
-    return Renewal(record=record, principal=principal)
+    return Renewal(record=record, principal=principal, answer=answer)
+
+
+def _find_answer(stores: Stores, record: CertificateRecord, key: str) -> CertificateRecord | None:
+    """Return the successor for this key if the certificate was revoked because its authority was retired; otherwise None."""
+    authority = stores.authorities.get(record.authority_id)
+    if not key or record.reason not in _LEFT or authority is None or authority.retired_at is None:
+        return None
+    for one in stores.certificates.successors(record.id):
+        above = stores.authorities.get(one.authority_id)
+        if one.spki_sha256 == key and one.state is CertificateState.VALID:
+            return one if above is not None and above.retired_at is None else None
+    return None
 
 
 def require_newest(stores: Stores, renewal: Renewal, key: str, *, may_branch: bool) -> None:

@@ -8,6 +8,9 @@ certificate only if all of this holds:
 4. it has exactly the content of an issuing authority's certificate (pki.lint, profile `issuing`): a CA with path length 0,
    keyCertSign and cRLSign, the key identifiers of its key and of the root, within the root's dates, no other extension than CRL
    and AIA addresses;
+   Its CRL address must be that of the root's CRL here, and a caIssuers address, if there is one, that of the root's certificate
+   here: an address in a certificate can never be changed, and with a wrong one relying parties do not learn that this
+   authority was retired. The operator may accept others, if the root publishes its list elsewhere;
 5. it has begun, has not ended, and does not end before the present authority;
 6. no other certificate of our root has its serial number.
 
@@ -22,13 +25,15 @@ from dataclasses import replace
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import AuthorityInformationAccessOID
 
+from doorward.audit.values import printable
 from doorward.authority.making import build_common_name, new_key
 from doorward.authority.rollover.moving import move_within, require_rollover, rollover_event
 from doorward.authority.rollover.preparing import add_next_authority
 from doorward.authority.rollover.schedule import DEFAULT_WINDOW
 from doorward.authority.rollover.table import RolloverStep, check_step
-from doorward.authority.status.publication import publication_addresses
+from doorward.authority.status.publication import URL_LIMIT, PublicationAddresses, publication_addresses
 from doorward.core.entities import TENANT
 from doorward.core.errors import MalformedInput, RequestRefused
 from doorward.pki.csr import build_csr, parse_csr
@@ -44,6 +49,11 @@ from doorward.stores.records import AuthorityKind, AuthorityRecord, ChangeKind
 from doorward.stores.services import Services
 from doorward.verification.parsing import parse_certificate
 
+_ISSUERS = AuthorityInformationAccessOID.CA_ISSUERS
+_ADDRESSES_HINT = (
+    "sign again with the extensions of `doorward ca csr --extensions`; or, if the root publishes its list elsewhere, "
+    "add --accept-addresses"
+)
 _HINT = "ask the root for a certificate as docs/how-to/keep-the-root-offline.md shows it"
 
 
@@ -110,13 +120,16 @@ def openssl_extensions(services: Services) -> str:
     )
 
 
-def install(services: Services, der: bytes, *, actor: str) -> ChangeResult[RolloverRecord]:
+def install(
+    services: Services, der: bytes, *, actor: str, accept_addresses: bool = False
+) -> ChangeResult[RolloverRecord]:
     """Check the certificate that the root made, and go on with the rollover: both authorities are trusted from now on.
 
     Args:
         services: the ports of this process, with keys.
         der: one certificate, DER.
         actor: who acts.
+        accept_addresses: also with other addresses of the root's CRL and certificate than ours; the notes name them.
 
     Raises:
         MalformedInput: `certificate-malformed`, `certificate-too-large`.
@@ -150,7 +163,11 @@ def install(services: Services, der: bytes, *, actor: str) -> ChangeResult[Rollo
     key, now = keys.load(rollover.key_name), services.clock.now()
     with services.work.change() as stores:
         root = require_authority(stores, AuthorityKind.ROOT)
-        faults = [*_find_faults(certificate, rollover, root)]
+        faults = _find_faults(certificate, rollover, root)
+        addresses = publication_addresses(require_tenant(stores).status_url, root.id)
+        others = _find_other_addresses(certificate, addresses)
+        if not accept_addresses:
+            faults += others
         # 5. dates
         if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
             faults.append("it is not valid now")
@@ -159,7 +176,9 @@ def install(services: Services, der: bytes, *, actor: str) -> ChangeResult[Rollo
             faults.append("another certificate of the root has its serial number")
         if faults:
             raise RequestRefused(
-                "authority-refused", f"this certificate cannot be used: {'; '.join(faults)}", hint=_HINT
+                "authority-refused",
+                f"this certificate cannot be used: {'; '.join(faults)}",
+                hint=_ADDRESSES_HINT if faults == others else _HINT,
             )
         old = require_authority(stores, AuthorityKind.ISSUING)
         authority = add_next_authority(
@@ -174,7 +193,8 @@ def install(services: Services, der: bytes, *, actor: str) -> ChangeResult[Rollo
             now=now,
         )
         wanted = replace(rollover, new_id=authority.id)
-        return move_within(services, stores, wanted, RolloverStep.INSTALL, actor=actor, now=now)
+        moved = move_within(services, stores, wanted, RolloverStep.INSTALL, actor=actor, now=now)
+        return replace(moved, notes=(*moved.notes, *others))
 
 
 def render_request(rollover: RolloverRecord) -> bytes:
@@ -210,6 +230,39 @@ def _find_signature_faults(certificate: x509.Certificate, root: x509.Certificate
     except (ValueError, TypeError, InvalidSignature):
         return [f"our root, {root.subject.rfc4514_string()}, has not signed it"]
     return []
+
+
+def _find_other_addresses(certificate: x509.Certificate, ours: PublicationAddresses) -> list[str]:
+    """Step 4, the addresses: return what relying parties would not find where this installation publishes it."""
+    try:
+        crls, issuers = _read_addresses(certificate)
+    except (ValueError, TypeError, x509.DuplicateExtension):
+        return ["its CRL and caIssuers addresses cannot be read"]
+    faults = []
+    if crls != [ours.crl]:
+        faults.append(f"its CRL address is {_name(crls)}, and the root's list is published at {ours.crl}")
+    if issuers not in ([], [ours.certificate]):
+        faults.append(
+            f"its caIssuers address is {_name(issuers)}, and the root is published at {ours.certificate}"
+        )
+    return faults
+
+
+def _read_addresses(certificate: x509.Certificate) -> tuple[list[str], list[str]]:
+    """Return the addresses of the CRL and of the issuer's certificate; other places than addresses count as themselves."""
+    crls, issuers = [], []
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.CRLDistributionPoints):
+            crls = [str(name.value) for point in extension.value for name in point.full_name or ()]
+        if isinstance(extension.value, x509.AuthorityInformationAccess):
+            issuers = [
+                str(one.access_location.value) for one in extension.value if one.access_method == _ISSUERS
+            ]
+    return crls, issuers
+
+
+def _name(addresses: list[str]) -> str:
+    return ", ".join(printable(one, URL_LIMIT) for one in addresses) or "missing"
 
 
 def _is_serial_used(stores: Stores, certificate: x509.Certificate) -> bool:

@@ -109,12 +109,19 @@ def csr(state: State, out: Path | None, extensions: Path | None, force: bool) ->
 @click.argument(
     "issued_file", metavar="CERTIFICATE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
+@click.option(
+    "--accept-addresses",
+    is_flag=True,
+    help="Also if the root's list is published at another address than here; this can never be changed.",
+)
 @click.pass_obj
-def install(state: State, issued_file: Path) -> None:
+def install(state: State, issued_file: Path, accept_addresses: bool) -> None:
     """Check the certificate that the root made of the request; both authorities are trusted from now on."""
     installation = state.installation(keys=True)
     der, *_ = parts.certificate_files.read_certificate_files([issued_file])
-    done = parts.rollover.ceremony.install(installation.services, der, actor=actor())
+    done = parts.rollover.ceremony.install(
+        installation.services, der, actor=actor(), accept_addresses=accept_addresses
+    )
     _tell(state, installation, done, "the next issuing authority is prepared; both are trusted")
 
 
