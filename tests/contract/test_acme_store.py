@@ -8,7 +8,12 @@ from datetime import timedelta
 import pytest
 
 from doorward.core.entities import TENANT
-from doorward.stores.acme_protocols import AcmeAccountRecord, AcmeChallengeRecord, AcmeOrderRecord
+from doorward.stores.acme_protocols import (
+    AcmeAccountRecord,
+    AcmeChallengeRecord,
+    AcmeOrderRecord,
+    AcmePauseRecord,
+)
 from doorward.stores.protocols import UnitOfWork
 from tests.support.ports import NOON
 from tests.support.records import opaque
@@ -62,6 +67,7 @@ def test_an_order_is_replaced_by_one(work: UnitOfWork) -> None:
         failures=2,
         next_try_at=None,
         leased_until=NOON,
+        lease="word",
         failing_since=NOON,
         problem_code="acme-refused",
         problem="no",
@@ -106,13 +112,41 @@ def test_challenges_end_with_their_order(work: UnitOfWork) -> None:
         assert stores.acme.challenge("a") is None
 
 
-def test_tries_are_counted_by_host_and_day(work: UnitOfWork) -> None:
+def test_the_next_time_is_the_earliest_to_come(work: UnitOfWork) -> None:
+    """A time that is over does not count, nor an order without one."""
+    with work.change() as stores:
+        assert stores.acme.next_due(NOON) is None
+        stores.acme.add_order(replace(order(SECOND), next_try_at=NOON + 2 * MINUTE))
+        stores.acme.add_order(replace(order(), ask_again_at=NOON + MINUTE))
+        assert stores.acme.next_due(NOON - MINUTE) == NOON
+        assert stores.acme.next_due(NOON) == NOON + MINUTE
+        assert stores.acme.next_due(NOON + MINUTE) == NOON + 2 * MINUTE
+        assert stores.acme.next_due(NOON + 2 * MINUTE) is None
+
+
+def test_tries_are_counted_by_gateway_host_and_day(work: UnitOfWork) -> None:
     """Earlier days are forgotten."""
     with work.change() as stores:
-        assert stores.acme.count_try("a", "2026-11-22") == 1
-        assert [stores.acme.count_try("a", "2026-11-23") for _ in range(2)] == [1, 2]
-        assert stores.acme.tries("b", "2026-11-23") == 0
-        assert stores.acme.tries("a", "2026-11-22") == 0
+        stores.acme.count_try("g", "a", "2026-11-22")
+        for gateway in ("g", "g", "h"):
+            stores.acme.count_try(gateway, "a", "2026-11-23")
+        assert stores.acme.tries("a", "2026-11-23") == {"g": 2, "h": 1}
+        assert stores.acme.tries("b", "2026-11-23") == {}
+        assert stores.acme.tries("a", "2026-11-22") == {}
+
+
+def test_a_pause_is_kept_until_it_is_removed(work: UnitOfWork) -> None:
+    """One for each directory; the last one counts."""
+    first, second = (
+        AcmePauseRecord(directory=one, tenant=TENANT, failures=1, until=NOON)
+        for one in ("https://a.example/d", "https://b.example/d")
+    )
+    with work.change() as stores:
+        for one in (second, first, replace(first, failures=2, until=NOON + MINUTE)):
+            stores.acme.save_pause(one)
+        assert stores.acme.pauses() == [replace(first, failures=2, until=NOON + MINUTE), second]
+        stores.acme.remove_pause(first.directory)
+        assert stores.acme.pauses() == [second]
 
 
 def test_records_of_another_tenant_are_refused(work: UnitOfWork) -> None:

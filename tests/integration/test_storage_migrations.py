@@ -134,3 +134,16 @@ def test_older_authorities_know_which_one_signed_them(tmp_path: Path) -> None:
         ("o2", "ocsp-responder", 1, "i", None),
         ("r", "root", 1, "", None),
     ]
+
+
+def test_older_acme_orders_stay_with_their_certificates(tmp_path: Path) -> None:
+    """The table is built again for the word of a lease; nothing of a row is lost."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'older.db'}")
+    row = ("o", "ten_1", "", 3, "u", 2, 4, 5, 6, "c", "p", b"pem", 7, 8, 9)
+    with engine.begin() as connection:
+        upgrade_to(connection, "0015")
+        connection.exec_driver_sql(f"INSERT INTO acme_orders VALUES ({', '.join('?' * len(row))})", row)
+        upgrade_to(connection, HEAD)
+        found = connection.execute(text("SELECT * FROM acme_orders")).all()
+    engine.dispose()
+    assert [tuple(one) for one in found] == [(*row, None)]

@@ -6,7 +6,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
-from doorward.stores.acme_protocols import AcmeAccountRecord, AcmeChallengeRecord, AcmeOrderRecord
+from doorward.stores.acme_protocols import (
+    AcmeAccountRecord,
+    AcmeChallengeRecord,
+    AcmeOrderRecord,
+    AcmePauseRecord,
+)
 from tests.support.memory_inventory import Store
 
 
@@ -36,6 +41,10 @@ class MemoryAcme(Store):
         times = [(one, (one.next_try_at, one.ask_again_at)) for one in self.every_order()]
         return [one for one, every in times if any(at is not None and at <= now for at in every)]
 
+    def next_due(self, now: datetime) -> datetime | None:
+        times = [at for one in self.every_order() for at in (one.next_try_at, one.ask_again_at)]
+        return min((at for at in times if at is not None and at > now), default=None)
+
     def every_order(self) -> list[AcmeOrderRecord]:
         return sorted(self.state.acme_orders.values(), key=lambda one: one.order_id)
 
@@ -59,12 +68,21 @@ class MemoryAcme(Store):
             del kept[token]
         return len(gone)
 
-    def count_try(self, host: str, day: str) -> int:
+    def count_try(self, gateway_id: str, host: str, day: str) -> None:
         kept = self.writable().acme_tries
-        for key in [key for key in kept if key[1] < day]:
+        for key in [key for key in kept if key[2] < day]:
             del kept[key]
-        kept[host, day] = kept.get((host, day), 0) + 1
-        return kept[host, day]
+        kept[gateway_id, host, day] = kept.get((gateway_id, host, day), 0) + 1
 
-    def tries(self, host: str, day: str) -> int:
-        return self.state.acme_tries.get((host, day), 0)
+    def tries(self, host: str, day: str) -> dict[str, int]:
+        found = self.state.acme_tries.items()
+        return {gateway: count for (gateway, *of), count in found if of == [host, day]}
+
+    def pauses(self) -> list[AcmePauseRecord]:
+        return sorted(self.state.acme_pauses.values(), key=lambda one: one.directory)
+
+    def save_pause(self, pause: AcmePauseRecord) -> None:
+        self.writable(pause.tenant).acme_pauses[pause.directory] = pause
+
+    def remove_pause(self, directory: str) -> None:
+        self.writable().acme_pauses.pop(directory, None)

@@ -14,7 +14,12 @@ from doorward.audit.events import Event
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Application, Principal
 from doorward.core.errors import IntegrityError, NotFound
-from doorward.stores.acme_protocols import AcmeAccountRecord, AcmeChallengeRecord, AcmeOrderRecord
+from doorward.stores.acme_protocols import (
+    AcmeAccountRecord,
+    AcmeChallengeRecord,
+    AcmeOrderRecord,
+    AcmePauseRecord,
+)
 from doorward.stores.authority_protocols import RolloverRecord
 from doorward.stores.fact_protocols import CertificateFacts
 from doorward.stores.factor_records import (
@@ -102,7 +107,8 @@ class State:
     acme_accounts: dict[str, AcmeAccountRecord] = field(default_factory=dict)
     acme_orders: dict[str, AcmeOrderRecord] = field(default_factory=dict)
     acme_challenges: dict[str, AcmeChallengeRecord] = field(default_factory=dict)
-    acme_tries: dict[tuple[str, str], int] = field(default_factory=dict)
+    acme_tries: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    acme_pauses: dict[str, AcmePauseRecord] = field(default_factory=dict)
     rollovers: dict[str, RolloverRecord] = field(default_factory=dict)
 
     def copy(self) -> State:

@@ -63,11 +63,12 @@ class AcmeSettings(BrandSettings):
         description="Directory of the ACME authority for applications with `certificates: {from: acme}` that name none; an https URL. By setting it you agree to the terms of that authority.",
     )
     acme_contact: Annotated[str, AfterValidator(_check_contact)] = Field(
-        default="", description="Mail address that the ACME authority gets for warnings; empty gives none."
+        default="",
+        description="Mail address that the authority of acme_directory gets for warnings; empty gives none.",
     )
     acme_eab_kid: Annotated[str, AfterValidator(_check_kid)] = Field(
         default="",
-        description="Identifier of your account at the ACME authority, if it demands one (external account binding).",
+        description="Identifier of your account at the authority of acme_directory, if it demands one (external account binding).",
     )
     acme_eab_key_file: Path | None = Field(
         default=None,

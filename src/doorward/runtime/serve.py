@@ -27,7 +27,7 @@ from doorward.directory.session_keys import maintain_session_keys
 from doorward.factors.password import NoBreachedPasswords
 from doorward.factors.webauthn import RelyingParty
 from doorward.notices.sender import NoticeSender
-from doorward.runtime.acme.job import AcmeJob
+from doorward.runtime.acme.job import LONGEST_WAIT_SECONDS, AcmeJob
 from doorward.runtime.breached_passwords import open_breached
 from doorward.runtime.change_notification import DatagramListener
 from doorward.runtime.compose import Installation
@@ -99,7 +99,10 @@ class Serve:
                 portal_host=installation.portal_host(),
             )
             self._behind_the_door.append(WebServer(challenges, TcpAddress(host=host, port=port), name="acme"))
-        self._acme = AcmeJob(self._services, settings, installation.portal_host(), self._stop)
+        self._acme_listener = DatagramListener(layout.run, "acme")
+        self._acme = AcmeJob(
+            self._services, settings, installation.portal_host(), self._stop, self._acme_listener.wait
+        )
         self._notices = build_notice_sender(installation)
         self._listener = DatagramListener(layout.run, "serve")
         self._gathering = Gathering(
@@ -136,6 +139,7 @@ class Serve:
         self._pool.close()
         self._est_pool.close()
         self._listener.close()
+        self._acme_listener.close()
         try:
             write_counts(self._services, self._factors.failure_limiter, whole=True)
             while self._sequence():
@@ -171,8 +175,8 @@ class Serve:
             Job(
                 name="acme",
                 work=self._acme.work,
-                seconds=0.5,
-                wait=self._stop.wait,
+                seconds=LONGEST_WAIT_SECONDS,
+                wait=self._acme.wait,
                 longest_pause_seconds=ORDER_PAUSE_SECONDS,
             ),
             Job(name="evidence", work=self._gathering.work, seconds=1.0, wait=self._gathering.wait),

@@ -40,6 +40,7 @@ acme_orders = Table(
     Column("ends_at", Timestamp),
     Column("renew_at", Timestamp),
     Column("ask_again_at", Timestamp),
+    Column("lease", Text),
 )
 
 acme_challenges = Table(
@@ -59,7 +60,17 @@ acme_tries = Table(
     "acme_tries",
     metadata,
     Column("tenant", Text, primary_key=True),
+    Column("gateway_id", Text, primary_key=True),
     Column("host", Text, primary_key=True),
     Column("day", Text, primary_key=True),
     Column("tries", BigInteger, nullable=False),
+)
+
+acme_pauses = Table(
+    "acme_pauses",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("directory", Text, primary_key=True),
+    Column("failures", BigInteger, nullable=False),
+    Column("until", Timestamp, nullable=False),
 )

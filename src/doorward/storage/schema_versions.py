@@ -35,6 +35,7 @@ REVISIONS = (
     "0014",
     "0015",
     "0016",
+    "0019",
 )
 """Every revision, oldest first, so that Doorward recognises an older schema at start without reading the migrations.
 

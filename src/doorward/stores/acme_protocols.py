@@ -40,6 +40,7 @@ class AcmeOrderRecord:
         failures: failed tries in a row.
         next_try_at: not before; None once the order is answered.
         leased_until: another process works on it until then.
+        lease: the word of the process that works on it; each of its writes compares it. Empty if there is none.
         failing_since: the first of the failures.
         problem_code: the code of the last failure; empty if there is none.
         problem: the server's words, cut and printable.
@@ -57,6 +58,7 @@ class AcmeOrderRecord:
     failures: int = 0
     next_try_at: datetime | None = None
     leased_until: datetime | None = None
+    lease: str = field(default="", repr=False)
     failing_since: datetime | None = None
     problem_code: str = ""
     problem: str = ""
@@ -77,6 +79,16 @@ class AcmeChallengeRecord:
     kind: str
     authorization: str
     ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcmePauseRecord:
+    """A directory that is not asked until a time, after so many failures in a row to reach it."""
+
+    directory: str
+    tenant: str
+    failures: int
+    until: datetime
 
 
 class AcmeStore(Protocol):
@@ -106,6 +118,10 @@ class AcmeStore(Protocol):
         """Return those to try or to ask about at this time, by id; `next_try_at` or `ask_again_at` is over."""
         ...
 
+    def next_due(self, now: datetime) -> datetime | None:
+        """Return the first time after `now` at which an order is due; None if there is none."""
+        ...
+
     def every_order(self) -> Sequence[AcmeOrderRecord]:
         """Return all, by id, which is by time."""
         ...
@@ -130,12 +146,24 @@ class AcmeStore(Protocol):
         """Remove the challenges of an order; return how many there were."""
         ...
 
-    def count_try(self, host: str, day: str) -> int:
-        """Count one more try of a host on a day (`2026-11-29`), and return how many there are; forget earlier days."""
+    def count_try(self, gateway_id: str, host: str, day: str) -> None:
+        """Count one more try of a host by a gateway on a day (`2026-11-29`); forget earlier days."""
         ...
 
-    def tries(self, host: str, day: str) -> int:
-        """Return how many tries of a host were counted on a day."""
+    def tries(self, host: str, day: str) -> Mapping[str, int]:
+        """Return how many tries of a host were counted on a day, by gateway."""
+        ...
+
+    def pauses(self) -> Sequence[AcmePauseRecord]:
+        """Return all, by directory."""
+        ...
+
+    def save_pause(self, pause: AcmePauseRecord) -> None:
+        """Insert or replace the pause of a directory."""
+        ...
+
+    def remove_pause(self, directory: str) -> None:
+        """Remove the pause of a directory."""
         ...
 
 

@@ -2,6 +2,8 @@
 
 The key is stored before the server is asked. So a crash in between makes no second account: the server returns the account
 that a key has (RFC 8555 section 7.3.1). A lost record is found again in the same way; a backup of the key store keeps it all.
+Contact and external account are agreements with the authority of the settings. A document can name other authorities;
+they get neither.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
@@ -22,6 +24,23 @@ from doorward.stores.acme_protocols import AcmeAccountRecord
 from doorward.stores.services import Services
 
 _GONE = frozenset({"accountDoesNotExist"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenConversation:
+    """A conversation, and the account's key for key authorizations."""
+
+    conversation: Conversation
+    key: EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """What one authority is told about us."""
+
+    contact: str = ""
+    kid: str = ""
+    secret: bytes = b""
 
 
 class Accounts:
@@ -37,42 +56,42 @@ class Accounts:
         self._services = services
         self._options = options
         self._transport = transport
-        self._keys: dict[int, EllipticCurvePrivateKey] = {}
 
     @contextmanager
-    def conversation(self, directory: str) -> Iterator[Conversation]:
+    def conversation(self, directory: str) -> Iterator[OpenConversation]:
         """Open a conversation for the account of a directory; make the account if there is none.
 
         Raises:
             AcmeRefusal: the server refuses the account; after `accountDoesNotExist` the next try makes it again.
         """
-        id_ = self._id(directory)
+        terms = self._terms(directory)
+        id_ = _account_id(directory, terms.kid)
         key = self._key(f"acme-{id_}")
         with self._services.work.read() as stores:
             known = stores.acme.account(id_)
         account = known.url if known else ""
         found = Conversation(self._transport, directory, key, self._services.clock, account=account)
-        self._keys[id(found)] = key
         try:
-            self._open(found, known, id_, directory)
-            yield found
+            self._open(found, known, id_, directory, terms)
+            yield OpenConversation(conversation=found, key=key)
         except AcmeRefusal as refusal:
             if refusal.kind in _GONE and known is not None:
                 self._store(replace(known, url=""))
             raise
-        finally:
-            del self._keys[id(found)]
 
-    def key_of(self, conversation: Conversation) -> EllipticCurvePrivateKey:
-        """Return the account key of an open conversation, for key authorizations."""
-        return self._keys[id(conversation)]
+    def _terms(self, directory: str) -> _Terms:
+        options = self._options
+        if directory != options.directory:
+            return _Terms()
+        return _Terms(contact=options.contact, kid=options.eab_kid, secret=options.eab_secret)
 
-    def _open(self, found: Conversation, known: AcmeAccountRecord | None, id_: str, directory: str) -> None:
-        contact = self._options.contact
+    def _open(
+        self, found: Conversation, known: AcmeAccountRecord | None, id_: str, directory: str, terms: _Terms
+    ) -> None:
         if not found.account:
-            url = found.make_account(contact, kid=self._options.eab_kid, secret=self._options.eab_secret)
-        elif known is not None and known.contact != contact:
-            found.change_contact(contact)
+            url = found.make_account(terms.contact, kid=terms.kid, secret=terms.secret)
+        elif known is not None and known.contact != terms.contact:
+            found.change_contact(terms.contact)
             url = found.account
         else:
             return
@@ -82,7 +101,7 @@ class Accounts:
                 tenant=TENANT,
                 directory=directory,
                 url=url,
-                contact=contact,
+                contact=terms.contact,
                 key_name=f"acme-{id_}",
                 created_at=self._services.clock.now() if known is None else known.created_at,
             )
@@ -91,10 +110,6 @@ class Accounts:
     def _store(self, account: AcmeAccountRecord) -> None:
         with self._services.work.change() as stores:
             stores.acme.save_account(account)
-
-    def _id(self, directory: str) -> str:
-        """Return an id that is the same after a restore: of the directory and the external account."""
-        return hashlib.sha256(f"{directory}\n{self._options.eab_kid}".encode()).hexdigest()[:32]
 
     def _key(self, name: str) -> EllipticCurvePrivateKey:
         keys = self._services.keys
@@ -106,3 +121,8 @@ class Accounts:
         if not isinstance(key, EllipticCurvePrivateKey):
             raise IntegrityError("acme-key-foreign", f"the key {name} is not a P-256 key")
         return key
+
+
+def _account_id(directory: str, kid: str) -> str:
+    """Return an id that is the same after a restore: of the directory and the external account."""
+    return hashlib.sha256(f"{directory}\n{kid}".encode()).hexdigest()[:32]

@@ -1,7 +1,7 @@
 """The conversation with one ACME server for one account: nonces, signed requests, and what its answers say.
 
 A nonce is used once. If the server refuses a nonce, the request is signed again with the one that came with the refusal,
-at most `NONCE_TRIES` times.
+at most `NONCE_TRIES` times. All requests of one conversation have one deadline.
 
 Not here: sockets (runtime.acme), what is asked in which order (filling).
 Standard: RFC 8555 sections 6 and 7; RFC 9773.
@@ -35,6 +35,9 @@ from doorward.wire.base64url import render_base64url
 NONCE_TRIES = 5
 """Of one request: pebble, a test server, refuses a part of all nonces on purpose."""
 
+CONVERSATION_SECONDS = 120.0
+"""For all requests together: a server that is slow with each of them must not hold up the others."""
+
 _REFUSED = 400
 
 
@@ -64,14 +67,19 @@ class Conversation:
         self._clock = clock
         self._nonce = ""
         self._resources: AcmeDirectory | None = None
+        self._until = clock.monotonic() + CONVERSATION_SECONDS
         self.account = account
         self.wait_seconds = 0.0
         """What the last answer asked us to wait before we ask again; 0 if it did not say so."""
 
+    def allow(self, seconds: float) -> None:
+        """Put off the deadline by time that passed without the server."""
+        self._until += seconds
+
     def directory(self) -> AcmeDirectory:
         """Return the server's resources; asked once."""
         if self._resources is None:
-            answer = self._checked(self._transport.send("GET", self._url))
+            answer = self._checked(self._send("GET", self._url))
             self._resources = parse_directory(answer.body, self._url)
         return self._resources
 
@@ -152,7 +160,7 @@ class Conversation:
         base = self.directory().renewal_info
         if not base or not certificate:
             return None
-        answer = self._checked(self._transport.send("GET", f"{base.rstrip('/')}/{certificate}"))
+        answer = self._checked(self._send("GET", f"{base.rstrip('/')}/{certificate}"))
         return parse_renewal_window(answer.body)
 
     # requests
@@ -166,15 +174,25 @@ class Conversation:
             nonce = self._take_nonce()
             body = render_request(self._key, url=url, nonce=nonce, payload=payload, account=self.account)
             try:
-                return self._checked(self._transport.send("POST", url, body))
+                return self._checked(self._send("POST", url, body))
             except AcmeRefusal as refusal:
                 if refusal.kind != "badNonce" or not tries_left:
                     raise
         raise AssertionError  # the last try returns or raises
 
+    def _send(self, method: str, url: str, body: bytes | None = None) -> AcmeAnswer:
+        left = self._until - self._clock.monotonic()
+        if left <= 0:
+            raise AcmeRefusal(
+                "acme-unreachable",
+                f"the server is slow: the requests of one try took more than {CONVERSATION_SECONDS:g} seconds together",
+                is_network=True,
+            )
+        return self._transport.send(method, url, body, seconds=left)
+
     def _take_nonce(self) -> str:
         if not self._nonce:
-            self._checked(self._transport.send("HEAD", self.directory().new_nonce))
+            self._checked(self._send("HEAD", self.directory().new_nonce))
         nonce, self._nonce = self._nonce, ""
         if not nonce:
             raise MalformedInput("acme-answer-malformed", "the server gave no nonce")

@@ -53,8 +53,14 @@ class AcmeAnswer:
 class AcmeTransport(Protocol):
     """HTTPS to a server."""
 
-    def send(self, method: str, url: str, body: bytes | None = None) -> AcmeAnswer:
+    def send(self, method: str, url: str, body: bytes | None = None, *, seconds: float) -> AcmeAnswer:
         """Send one request (`GET`, `HEAD`, or `POST` with a body); no redirect is followed.
+
+        Args:
+            method: the method.
+            url: https.
+            body: of `POST`.
+            seconds: how long the answer may take at most; a transport has a shorter limit of its own.
 
         Raises:
             AcmeRefusal: `acme-unreachable`.
@@ -85,8 +91,8 @@ class AcmeOptions:
 
     Args:
         directory: where applications without a directory of their own ask; empty is nowhere.
-        contact: a mail address for the account; empty is none.
-        eab_kid: the identifier of an external account; empty is none.
+        contact: a mail address for the account at `directory`, and at no other one; empty is none.
+        eab_kid: the identifier of an external account there; empty is none.
         eab_secret: its key.
         challenge: how control of a name is shown.
         portal_host: the portal's host, if an ACME authority certifies it; empty otherwise.

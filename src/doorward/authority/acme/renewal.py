@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from doorward.authority.acme.accounts import Accounts
+from doorward.authority.acme.pauses import DirectoryPauses
+from doorward.authority.acme.ports import AcmeRefusal
 from doorward.core.errors import DoorwardError
 from doorward.stores.acme_protocols import AcmeOrderRecord
 from doorward.stores.records import ChangeKind
@@ -35,22 +37,29 @@ def choose_in_window(window: RenewalWindow, order_id: str) -> datetime:
     return window.start + (window.end - window.start) * _fraction(order_id)
 
 
-def ask_for_windows(services: Services, accounts: Accounts, default_directory: str) -> None:
+def ask_for_windows(
+    services: Services, accounts: Accounts, pauses: DirectoryPauses, default_directory: str
+) -> None:
     """Ask the servers of all certificates that are due to be asked about; store new renewal times."""
     now = services.clock.now()
     with services.work.read() as stores:
         due = [
             one for one in stores.acme.due(now) if one.chain and one.ask_again_at and one.ask_again_at <= now
         ]
+    if due:
+        pauses.read()
     for one in due:
-        asked = _asked(services, accounts, one, one.directory or default_directory)
+        directory = one.directory or default_directory
+        if pauses.is_paused(directory):
+            continue
+        asked = _asked(services, accounts, pauses, one, directory)
         with services.work.change() as stores:
             if stores.acme.replace_order(asked) and asked.renew_at != one.renew_at:
                 stores.changes.note(ChangeKind.ORDER, one.order_id, now)
 
 
 def _asked(
-    services: Services, accounts: Accounts, record: AcmeOrderRecord, directory: str
+    services: Services, accounts: Accounts, pauses: DirectoryPauses, record: AcmeOrderRecord, directory: str
 ) -> AcmeOrderRecord:
     leaf = x509.load_pem_x509_certificate(record.chain)
     begin, end = leaf.not_valid_before_utc, record.ends_at or leaf.not_valid_after_utc
@@ -60,11 +69,14 @@ def _asked(
         return replace(record, ask_again_at=None)
     wait, renew_at = USUAL_ASKING, record.renew_at
     try:
-        with accounts.conversation(directory) as conversation:
+        with accounts.conversation(directory) as opened:
+            conversation = opened.conversation
             window = conversation.renewal_window(renewal_id(leaf))
             wait = timedelta(seconds=conversation.wait_seconds) if conversation.wait_seconds else USUAL_ASKING
-    except DoorwardError:
+    except DoorwardError as error:
         # RFC 9773 section 4.3.3: failures change nothing
+        if isinstance(error, AcmeRefusal) and error.is_network:
+            pauses.begin(directory)
         return replace(record, ask_again_at=now + USUAL_ASKING)
     if window is not None:
         renew_at = min(choose_in_window(window, record.order_id), begin + (end - begin) * _LATEST)

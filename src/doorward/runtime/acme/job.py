@@ -1,8 +1,13 @@
-"""The job of `serve` that gets certificates from ACME authorities, put together from the settings."""
+"""The job of `serve` that gets certificates from ACME authorities, put together from the settings.
+
+It reads the database after a change, at the next time at which an order is due, and every `LONGEST_WAIT_SECONDS` because a
+notification may be lost. An installation without ACME therefore does nothing here between two changes.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from doorward.authority.acme.filling import AcmeFilling
 from doorward.authority.acme.ports import AcmeOptions, Prover
@@ -18,6 +23,13 @@ from doorward.stores.acme_protocols import AcmeChallengeRecord
 from doorward.stores.services import Services
 from doorward.wire.acme import ChallengeKind
 from doorward.wire.base64url import parse_base64url
+
+LONGEST_WAIT_SECONDS = 60.0
+HINDERED_SECONDS = 5.0
+"""How long an order waits that is due and cannot go on: another one has its host, or its authority has a pause."""
+
+REST_SECONDS = 0.5
+"""After a change: changes may come many in a second."""
 
 _MOST_KEY_BYTES = 4096
 _LEAST_SECRET_BYTES = 16
@@ -41,12 +53,20 @@ class AcmeJob:
         settings: of this installation.
         portal_host: the portal's host.
         stop: ends waits.
+        changed: waits for a change of the database, at most so many seconds; returns whether there was one.
     """
 
     def __init__(
-        self, services: Services, settings: Settings, portal_host: str, stop: threading.Event
+        self,
+        services: Services,
+        settings: Settings,
+        portal_host: str,
+        stop: threading.Event,
+        changed: Callable[[float], bool],
     ) -> None:
         self._services = services
+        self._stop = stop
+        self._changed = changed
         self._directory = settings.acme_directory
         transport = HttpsTransport(
             client_context(settings.acme_ca_file), is_ours=OwnListeners(own_ports(settings)).has
@@ -68,8 +88,21 @@ class AcmeJob:
     def work(self) -> bool:
         """Do what is due."""
         self._filling.work()
-        ask_for_windows(self._services, self._filling.accounts, self._directory)
+        ask_for_windows(self._services, self._filling.accounts, self._filling.pauses, self._directory)
         return False
+
+    def wait(self, most_seconds: float) -> None:
+        """Wait until an order may be due, at most so many seconds."""
+        if self._changed(min(most_seconds, self._seconds_left())):
+            self._stop.wait(REST_SECONDS)
+
+    def _seconds_left(self) -> float:
+        now = self._services.clock.now()
+        with self._services.work.read() as stores:
+            if stores.acme.due(now):
+                return HINDERED_SECONDS
+            at = stores.acme.next_due(now)
+        return LONGEST_WAIT_SECONDS if at is None else (at - now).total_seconds()
 
 
 def build_acme_options(settings: Settings, portal_host: str) -> AcmeOptions:

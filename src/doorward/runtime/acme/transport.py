@@ -87,9 +87,11 @@ class HttpsTransport:
         self._is_ours = is_ours
         self._resolve = resolve or Resolver().resolve
 
-    def send(self, method: str, url: str, body: bytes | None = None) -> AcmeAnswer:
+    def send(
+        self, method: str, url: str, body: bytes | None = None, *, seconds: float = SECONDS
+    ) -> AcmeAnswer:
         """Send one request; see `AcmeTransport`."""
-        until = Deadline(SECONDS)
+        until = Deadline(min(seconds, SECONDS))
         try:
             place = parse_place(url)
             return self._exchange(place, method, body, until)

@@ -16,7 +16,12 @@ from doorward.storage.values import (
     to_microseconds,
     to_optional_microseconds,
 )
-from doorward.stores.acme_protocols import AcmeAccountRecord, AcmeChallengeRecord, AcmeOrderRecord
+from doorward.stores.acme_protocols import (
+    AcmeAccountRecord,
+    AcmeChallengeRecord,
+    AcmeOrderRecord,
+    AcmePauseRecord,
+)
 
 _ACCOUNT = DriverStatement(
     """SELECT id, tenant, directory, url, contact, key_name, created_at FROM acme_accounts
@@ -28,8 +33,8 @@ _SAVE_ACCOUNT = DriverStatement(
     ON CONFLICT (id) DO UPDATE SET directory = excluded.directory, url = excluded.url, contact = excluded.contact,
     key_name = excluded.key_name, created_at = excluded.created_at"""
 )
-_ORDER_COLUMNS = """order_id, tenant, directory, version, url, failures, next_try_at, leased_until, failing_since,
-    problem_code, problem, chain, ends_at, renew_at, ask_again_at"""
+_ORDER_COLUMNS = """order_id, tenant, directory, version, url, failures, next_try_at, leased_until, lease,
+    failing_since, problem_code, problem, chain, ends_at, renew_at, ask_again_at"""
 _ORDERS = DriverStatement(
     f"SELECT {_ORDER_COLUMNS} FROM acme_orders WHERE tenant = :this_tenant ORDER BY order_id"  # noqa: S608 - constants
 )
@@ -37,17 +42,24 @@ _DUE = DriverStatement(
     f"""SELECT {_ORDER_COLUMNS} FROM acme_orders
     WHERE tenant = :this_tenant AND (next_try_at <= :now OR ask_again_at <= :now) ORDER BY order_id"""  # noqa: S608
 )
+_NEXT_DUE = DriverStatement(
+    """SELECT MIN(at) FROM (
+        SELECT MIN(next_try_at) AS at FROM acme_orders WHERE tenant = :this_tenant AND next_try_at > :now
+        UNION ALL
+        SELECT MIN(ask_again_at) AS at FROM acme_orders WHERE tenant = :this_tenant AND ask_again_at > :now
+    ) AS times"""
+)
 _ORDER = DriverStatement(
     f"SELECT {_ORDER_COLUMNS} FROM acme_orders WHERE tenant = :this_tenant AND order_id = :of"  # noqa: S608 - constants
 )
 _ADD_ORDER = DriverStatement(
     f"""INSERT INTO acme_orders ({_ORDER_COLUMNS})
-    VALUES (:order_id, :this_tenant, :directory, 0, :url, :failures, :next_try_at, :leased_until, :failing_since,
-    :problem_code, :problem, :chain, :ends_at, :renew_at, :ask_again_at)"""  # noqa: S608 - constants
+    VALUES (:order_id, :this_tenant, :directory, 0, :url, :failures, :next_try_at, :leased_until, :lease,
+    :failing_since, :problem_code, :problem, :chain, :ends_at, :renew_at, :ask_again_at)"""  # noqa: S608 - constants
 )
 _REPLACE_ORDER = DriverStatement(
     """UPDATE acme_orders SET directory = :directory, version = :version + 1, url = :url, failures = :failures,
-    next_try_at = :next_try_at, leased_until = :leased_until, failing_since = :failing_since,
+    next_try_at = :next_try_at, leased_until = :leased_until, lease = :lease, failing_since = :failing_since,
     problem_code = :problem_code, problem = :problem, chain = :chain, ends_at = :ends_at, renew_at = :renew_at,
     ask_again_at = :ask_again_at
     WHERE tenant = :this_tenant AND order_id = :order_id AND version = :version"""
@@ -70,12 +82,22 @@ _REMOVE_CHALLENGES = DriverStatement(
     "DELETE FROM acme_challenges WHERE tenant = :this_tenant AND order_id = :of"
 )
 _COUNT_TRY = DriverStatement(
-    """INSERT INTO acme_tries (tenant, host, day, tries) VALUES (:this_tenant, :host, :day, 1)
-    ON CONFLICT (tenant, host, day) DO UPDATE SET tries = acme_tries.tries + 1"""
+    """INSERT INTO acme_tries (tenant, gateway_id, host, day, tries) VALUES (:this_tenant, :gateway, :host, :day, 1)
+    ON CONFLICT (tenant, gateway_id, host, day) DO UPDATE SET tries = acme_tries.tries + 1"""
 )
 _FORGET_TRIES = DriverStatement("DELETE FROM acme_tries WHERE tenant = :this_tenant AND day < :day")
 _TRIES = DriverStatement(
-    "SELECT tries FROM acme_tries WHERE tenant = :this_tenant AND host = :host AND day = :day"
+    "SELECT gateway_id, tries FROM acme_tries WHERE tenant = :this_tenant AND host = :host AND day = :day"
+)
+_PAUSES = DriverStatement(
+    "SELECT directory, tenant, failures, until FROM acme_pauses WHERE tenant = :this_tenant ORDER BY directory"
+)
+_SAVE_PAUSE = DriverStatement(
+    """INSERT INTO acme_pauses (tenant, directory, failures, until) VALUES (:this_tenant, :directory, :failures, :until)
+    ON CONFLICT (tenant, directory) DO UPDATE SET failures = excluded.failures, until = excluded.until"""
+)
+_REMOVE_PAUSE = DriverStatement(
+    "DELETE FROM acme_pauses WHERE tenant = :this_tenant AND directory = :directory"
 )
 
 
@@ -133,6 +155,11 @@ class SqlAcme:
         """Return those to try or to ask about, by id."""
         return [_order(row) for row in self._transaction.driver_rows(_DUE, now=to_microseconds(now))]
 
+    def next_due(self, now: datetime) -> datetime | None:
+        """Return the first time after `now` at which an order is due; None if there is none."""
+        row = self._transaction.driver_row(_NEXT_DUE, now=to_microseconds(now))
+        return None if row is None else from_optional_microseconds(row[0])
+
     def every_order(self) -> list[AcmeOrderRecord]:
         """Return all, by id."""
         return [_order(row) for row in self._transaction.driver_rows(_ORDERS)]
@@ -168,16 +195,40 @@ class SqlAcme:
         """Remove the challenges of an order."""
         return self._transaction.driver_change(_REMOVE_CHALLENGES, of=order_id)
 
-    def count_try(self, host: str, day: str) -> int:
-        """Count one more try of a host on a day, and forget earlier days."""
+    def count_try(self, gateway_id: str, host: str, day: str) -> None:
+        """Count one more try of a host by a gateway on a day, and forget earlier days."""
         self._transaction.driver_change(_FORGET_TRIES, day=day)
-        self._transaction.driver_change(_COUNT_TRY, host=host, day=day)
-        return self.tries(host, day)
+        self._transaction.driver_change(_COUNT_TRY, gateway=gateway_id, host=host, day=day)
 
-    def tries(self, host: str, day: str) -> int:
-        """Return how many tries were counted."""
-        row = self._transaction.driver_row(_TRIES, host=host, day=day)
-        return 0 if row is None else int(row[0])
+    def tries(self, host: str, day: str) -> dict[str, int]:
+        """Return how many tries were counted, by gateway."""
+        return {
+            gateway: int(count)
+            for gateway, count in self._transaction.driver_rows(_TRIES, host=host, day=day)
+        }
+
+    def pauses(self) -> list[AcmePauseRecord]:
+        """Return all, by directory."""
+        return [
+            AcmePauseRecord(
+                directory=directory, tenant=tenant, failures=failures, until=from_microseconds(until)
+            )
+            for directory, tenant, failures, until in self._transaction.driver_rows(_PAUSES)
+        ]
+
+    def save_pause(self, pause: AcmePauseRecord) -> None:
+        """Insert or replace the pause of a directory."""
+        self._transaction.require_writable(pause.tenant)
+        self._transaction.driver_change(
+            _SAVE_PAUSE,
+            directory=pause.directory,
+            failures=pause.failures,
+            until=to_microseconds(pause.until),
+        )
+
+    def remove_pause(self, directory: str) -> None:
+        """Remove the pause of a directory."""
+        self._transaction.driver_change(_REMOVE_PAUSE, directory=directory)
 
 
 def _values(order: AcmeOrderRecord) -> dict[str, object]:
@@ -188,6 +239,7 @@ def _values(order: AcmeOrderRecord) -> dict[str, object]:
         "failures": order.failures,
         "next_try_at": to_optional_microseconds(order.next_try_at),
         "leased_until": to_optional_microseconds(order.leased_until),
+        "lease": order.lease or None,
         "failing_since": to_optional_microseconds(order.failing_since),
         "problem_code": order.problem_code,
         "problem": order.problem,
@@ -208,6 +260,7 @@ def _order(row: DriverRow) -> AcmeOrderRecord:
         failures,
         next_try_at,
         leased_until,
+        lease,
         failing_since,
         problem_code,
         problem,
@@ -225,6 +278,7 @@ def _order(row: DriverRow) -> AcmeOrderRecord:
         failures=failures,
         next_try_at=from_optional_microseconds(next_try_at),
         leased_until=from_optional_microseconds(leased_until),
+        lease=lease or "",
         failing_since=from_optional_microseconds(failing_since),
         problem_code=problem_code,
         problem=problem,

@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "662e1463d4f16662b323e67abb4f17b839c8adaec60ce8101f74e951cc3753a6"
+SCHEMA_SHA256 = "9e7d89bf2aad639230b8e14ae412c68d5174e42bad4118ef2137a079648e9aa9"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

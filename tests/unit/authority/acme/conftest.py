@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -46,8 +47,11 @@ class DirectTransport:
     down: bool = False
     lost_at: int = 0  # which request from now on gets no answer
     killed_at: int = 0  # which request from now on ends the process; 0 is none
+    others: dict[str, AcmeServer] = field(default_factory=dict)  # further servers, by their host and port
+    spend: Callable[[str, float], None] = lambda _url, _seconds: None  # before each request; may take time
 
-    def send(self, method: str, url: str, body: bytes | None = None) -> AcmeAnswer:
+    def send(self, method: str, url: str, body: bytes | None = None, *, seconds: float) -> AcmeAnswer:
+        self.spend(url, seconds)
         self.lost_at -= 1
         if self.down or self.lost_at == 0:
             raise AcmeRefusal("acme-unreachable", "the server cannot be reached", is_network=True)
@@ -55,7 +59,8 @@ class DirectTransport:
         if self.killed_at == 0:
             raise Killed
         media_type = "application/jose+json" if body is not None else ""
-        status, fields, data = self.server.answer(method, urlsplit(url).path, body or b"", media_type)
+        server = self.others.get(urlsplit(url).netloc, self.server)
+        status, fields, data = server.answer(method, urlsplit(url).path, body or b"", media_type)
         return AcmeAnswer(status=status, fields={key.lower(): one for key, one in fields.items()}, body=data)
 
 
@@ -83,7 +88,14 @@ class Site:
     prover: ListProver
     filling: AcmeFilling
 
-    def order(self, hosts: tuple[str, ...] = (HOST,), *, purpose: str = "", directory: str = "") -> str:
+    def order(
+        self,
+        hosts: tuple[str, ...] = (HOST,),
+        *,
+        purpose: str = "",
+        directory: str = "",
+        gateway: str = "gateway",
+    ) -> str:
         """Order as a gateway does; return the order's id."""
         services = self.world.services
         key = services.factory.generate(KeyKind.P256)
@@ -91,7 +103,7 @@ class Site:
         purpose = purpose or self.world.application_id("shop")
         csr = build_csr(key, hosts[0], dns=hosts)
         request = OrderRequest(purpose=purpose, hosts=hosts, csr=csr, source=source)
-        (placed,) = place_orders(services, self.world.gateway().id, [request])
+        (placed,) = place_orders(services, self.world.gateway(gateway).id, [request])
         return placed.id
 
     def apply(self, text: str) -> None:
@@ -124,7 +136,8 @@ class Site:
 
     def ask(self) -> None:
         """Ask for renewal windows."""
-        ask_for_windows(self.world.services, self.filling.accounts, self.server.directory)
+        filling = self.filling
+        ask_for_windows(self.world.services, filling.accounts, filling.pauses, self.server.directory)
 
 
 @pytest.fixture

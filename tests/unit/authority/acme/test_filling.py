@@ -10,7 +10,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from doorward.audit.events import EventType
-from doorward.authority.acme.filling import LEASE, MOST_TRIES
+from doorward.authority.acme.admission import MOST_TRIES
+from doorward.authority.acme.leases import LEASE
 from doorward.authority.acme.reporting import list_troubles
 from doorward.authority.orders import answered_orders, fill_order, open_orders, order_status
 from doorward.core.errors import NotFound, RequestRefused
@@ -56,7 +57,7 @@ def test_our_own_authority_leaves_such_orders(site: Site) -> None:
 def test_one_account_is_used_for_ever(site: Site) -> None:
     """A renewal, another process, and a database without the account's record make no second account."""
     for _ in range(2):
-        assert site.filled(site.order()) or site.filling.work() is False
+        assert site.filled(site.order()) or site.filling.work() is None
     site.make()
     site.order()
     site.filling.work()
