@@ -40,6 +40,15 @@ def test_rotating_the_authority_is_as_told() -> None:
     )
 
 
+def test_replacing_the_root_is_as_told() -> None:
+    """Every command of the how-to runs in order and prints what the page shows."""
+    play_page(
+        ROOT / "docs" / "how-to" / "replace-the-root.md",
+        first="doorward ca rotate prepare --root",
+        before="doorward init --trust-domain corp.localhost",
+    )
+
+
 @pytest.mark.long
 @pytest.mark.xdist_group("walkthrough")
 @pytest.mark.needs("openssl", "curl")

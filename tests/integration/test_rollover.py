@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,7 +12,8 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
-from doorward.authority.rollover import leaving, moving, preparing
+from doorward.authority.authority_certificates import root_bundle
+from doorward.authority.rollover import leaving, moving, preparing, root_preparing
 from doorward.authority.rollover.progress import measure_progress
 from doorward.core.errors import RequestRefused
 from doorward.stores.authority_protocols import RolloverState
@@ -87,3 +89,30 @@ def test_a_rollover_refuses_no_handshake_and_then_the_old_authority(doorway: Doo
         assert doorway.lets_in("ann")
     assert seen.failures == []
     assert seen.answered > 20
+
+
+def test_a_root_rollover_refuses_no_client_that_has_only_the_old_root(doorway: Doorway) -> None:
+    """The door sends NewWithOld with its chain, and admits leaves with it in theirs; the old leaf ends with its root."""
+    services = doorway.services
+    doorway.person("gus", "staff")
+    before = doorway.identities["gus"]
+    with reconnecting(doorway, "gus") as seen:
+        done(doorway, lambda: root_preparing.prepare_root(services, actor=ACTOR))
+        done(doorway, lambda: moving.activate(services, actor=ACTOR))
+        rollover = done(doorway, lambda: moving.drain(services, actor=ACTOR, window=timedelta(0)))
+        limit = time.monotonic() + LONG_SECONDS
+        while any(one.why for one in measure_progress(services, rollover).gateways):
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        assert "Issuing 3" in served_issuer(doorway)  # verified with the old root alone
+        renew(doorway, "gus")
+        assert doorway.identities["gus"].chain.read_text().count("BEGIN") == 3
+        assert doorway.lets_in("gus")
+    assert seen.failures == []
+    done(doorway, lambda: leaving.retire(services, actor=ACTOR, abandon_missing=True))
+    leaving.finish_leaving(services, actor=ACTOR)
+    (root,) = root_bundle(services)
+    doorway.root.write_text(ssl.DER_cert_to_PEM_cert(root), encoding="ascii")
+    assert doorway.lets_in("gus")
+    doorway.identities["before"] = before
+    assert not doorway.lets_in("before")

@@ -29,6 +29,7 @@ ENROLMENT = {
     ("GET", "/join"): "the same; the link's token stays in the fragment",
     ("GET", "/static/{name}"): "the page's style, read at the start",
     ("GET", "/root.pem"): "public; compared with the link's SHA-256",
+    ("GET", "/roots.pem"): "public; a client accepts what a root of its own has signed",
     ("POST", "/v1/certificates"): "needs a one-time token",
     ("GET", "/renew/nonce"): "random bytes, their age and a MAC; nothing is stored",
     ("POST", "/renew"): "needs a proof by the key of a certificate",
@@ -46,6 +47,7 @@ STATUS = {
     ("GET", "/crl/{authority_id}/{partition}.crl"): "RFC 5280 5.2.5: public",
     ("GET", "/ca/{authority_id}.cer"): "RFC 5280 4.2.2.1: public",
     ("GET", "/root.pem"): "public",
+    ("GET", "/roots.pem"): "public",
     ("POST", "/ocsp"): "RFC 6960: public",
     ("GET", "/ocsp/{request:path}"): "RFC 6960: public",
     ("GET", "/jwks.json"): "public keys",
@@ -54,7 +56,7 @@ STATUS = {
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND")
 PATHS = (
-    "/", "/join", "/root.pem", "/static/x.css", "/v1/certificates", "/v1/certificates/", "/v1", "/renew", "/renew/nonce", "/renew/nonce/x", "/renew/report", "/v1/people",
+    "/", "/join", "/root.pem", "/roots.pem", "/static/x.css", "/v1/certificates", "/v1/certificates/", "/v1", "/renew", "/renew/nonce", "/renew/nonce/x", "/renew/report", "/v1/people",
     "/api/v1/principals", "/console", "/admin", "/metrics", "/docs", "/openapi.json", "/_doorward/callback",
     "/static/../v1/certificates", "/static/%2e%2e/x", "/ocsp", "/crl/x.crl", "/healthz", "/.env", "/server_info",
 )  # fmt: skip
@@ -195,7 +197,7 @@ class TestStatusListener:
         host, _, port = living.installation.settings.status_listen.rpartition(":")
         with living.services.work.read() as stores:
             before = stores.changes.head()
-        listed = {"/root.pem", "/ocsp", "/healthz"}
+        listed = {"/root.pem", "/roots.pem", "/ocsp", "/healthz"}
         for method in METHODS:
             for path in (*PATHS, "/readyz", "/jwks.json"):
                 connection = http.client.HTTPConnection(host, int(port), timeout=5)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from doorward.stores.prerequisites import trusted_issuers
+from doorward.stores.prerequisites import require_authority, trusted_issuers
 from doorward.stores.records import AuthorityKind, AuthorityRecord
+from doorward.stores.roots import cross_certificates, trusted_roots
 from doorward.stores.services import Services
 
 
@@ -45,10 +46,24 @@ def list_authority_certificates(services: Services) -> list[AuthorityCertificate
 
 
 def current_authority_certificates(services: Services) -> tuple[bytes, ...]:
-    """Return the DER of the current root and of the trusted issuing authorities; empty before the founding.
+    """Return the DER of the trusted roots and of the trusted issuing authorities; empty before the founding.
 
-    The issuing authority that issues now comes first; during a rollover there is a second one.
+    The current root comes first, and of the issuing authorities the one that issues now. During a rollover there are two.
     """
     with services.work.read() as stores:
-        root = stores.authorities.current(AuthorityKind.ROOT)
-        return (root.der, *(one.der for one in trusted_issuers(stores))) if root is not None else ()
+        return tuple(one.der for one in (*trusted_roots(stores), *trusted_issuers(stores)))
+
+
+def root_bundle(services: Services) -> tuple[bytes, ...]:
+    """Return the DER of the trusted roots, the current one first, and of their cross-certificates.
+
+    A client that has one of the roots can see which of the others it may trust: it has signed them.
+
+    Raises:
+        NotFound: `not-founded`.
+
+    Standard: RFC 4210 section 4.4.
+    """
+    with services.work.read() as stores:
+        require_authority(stores, AuthorityKind.ROOT)
+        return tuple(one.der for one in (*trusted_roots(stores), *cross_certificates(stores)))

@@ -128,8 +128,12 @@ def _lint_issuer(linted: LintedCertificate) -> _Faults:
     usage = _find(issuer, x509.KeyUsage)
     if constraints is None or not constraints.ca or usage is None or not usage.key_cert_sign:
         yield _fault("issuer-not-ca", "4.2.1.9", "the issuing certificate is not a CA certificate")
-    elif linted.profile.is_ca and constraints.path_length == 0:
-        yield _fault("issuer-path-length", "4.2.1.9", "the issuing CA may not certify another CA")
+    elif linted.profile.is_ca and constraints.path_length is not None:
+        # A chain through this certificate would be longer than its issuer permits.
+        own = linted.profile.path_length
+        if own is None or own >= constraints.path_length:
+            text = "the issuing CA may not certify a CA with this path length"
+            yield _fault("issuer-path-length", "4.2.1.9", text)
 
 
 def _lint_dates(linted: LintedCertificate) -> _Faults:

@@ -25,7 +25,7 @@ from doorward.core.ports import PrivateKey, PublicKey, RandomSource
 from doorward.pki.facts import describe_certificate
 from doorward.pki.keys import check_public_key, choose_builder_hash, encode_public_key
 from doorward.pki.lint import lint_certificate
-from doorward.pki.profiles import ISSUING, NO_REV_AVAIL, ROOT, CertificateProfile, KeyUse, Validity
+from doorward.pki.profiles import CROSS, ISSUING, NO_REV_AVAIL, ROOT, CertificateProfile, KeyUse, Validity
 from doorward.pki.signing import encode_algorithm, sign_structure
 
 _SERIAL_OCTETS = 16
@@ -193,6 +193,29 @@ def mint_issuing(
         profile=ISSUING,
         subject=subject,
         public_key=public_key,
+        validity=validity,
+        serial=serial,
+        issuer=issuer,
+        urls=urls,
+    )
+    return sign(prepare(request, lint_key), issuer_key)
+
+
+def mint_cross(
+    *,
+    root: x509.Certificate,
+    validity: Validity,
+    serial: int,
+    issuer: x509.Certificate,
+    issuer_key: PrivateKey,
+    lint_key: PrivateKey,
+    urls: PublicationUrls,
+) -> MintedCertificate:
+    """Return a certificate of a root's name and key, signed by another root; raises as `prepare` and `sign` do."""
+    request = MintingRequest(
+        profile=CROSS,
+        subject=root.subject,
+        public_key=check_public_key(root.public_key())[0],
         validity=validity,
         serial=serial,
         issuer=issuer,

@@ -10,6 +10,7 @@ Not here: who may have one (authority.issuing.registration), building (pki.minti
 | server         | our own listeners          | serverAuth         | DNS, IP          | 30 d / 398 d      |
 | ocsp-responder | signs OCSP for one CA      | OCSPSigning        | none             | 30 d / 90 d       |
 | root, issuing  | CAs (issuing: pathlen 0)   | none               | none             | 10 y / 25 y, 5 y / 10 y |
+| cross          | a root, by another root    | none               | none             | as root (pathlen 1) |
 
 A client certificate with a lifetime of at most 7 days (SHORT_LIFE) has the extension noRevAvail, and names neither CRL
 nor OCSP responder nor issuer: `choose_short_life`.
@@ -151,8 +152,12 @@ ISSUING = CertificateProfile(
     path_length=0,
 )
 
+CROSS = replace(ROOT, name="cross", path_length=1)
+"""One root's certificate by another root. It opens no more than the roots do: one issuing authority below, and no other."""
+
 PROFILES = {
-    profile.name: profile for profile in (PERSON, DEVICE, SERVICE, SERVER, OCSP_RESPONDER, ROOT, ISSUING)
+    profile.name: profile
+    for profile in (PERSON, DEVICE, SERVICE, SERVER, OCSP_RESPONDER, ROOT, ISSUING, CROSS)
 }
 _BY_KIND = {PrincipalKind.PERSON: PERSON, PrincipalKind.DEVICE: DEVICE, PrincipalKind.SERVICE: SERVICE}
 

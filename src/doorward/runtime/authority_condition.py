@@ -26,7 +26,7 @@ FINISHED_WITHIN = timedelta(minutes=10)
 
 _SUCCESSOR_HINTS = {
     AuthorityKind.ISSUING: "begin: doorward ca rotate prepare",
-    AuthorityKind.ROOT: "the root needs a successor (docs/design/0083)",
+    AuthorityKind.ROOT: "begin: doorward ca rotate prepare --root",
 }
 
 _OUT_OF_DATE = {

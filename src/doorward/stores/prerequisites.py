@@ -11,6 +11,7 @@ from doorward.core.errors import NotFound, RequestRefused, Unavailable
 from doorward.stores.authority_protocols import RolloverState
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, TenantRecord
+from doorward.stores.roots import cross_certificate_of
 from doorward.stores.services import Services
 
 if TYPE_CHECKING:
@@ -117,8 +118,12 @@ def load_key(services: Services, authority: AuthorityRecord) -> PrivateKey:
 
 
 def issuing_chain(stores: Stores, authority_id: str) -> tuple[bytes, ...]:
-    """Return the DER of the authority certificates that the holder of a leaf sends with it; the root is left out."""
+    """Return the DER of the authority certificates that the holder of a leaf sends with it; the root is left out.
+
+    During a rollover of the root, what is below the new root is sent with its cross-certificate by the old one.
+    """
     authority = stores.authorities.get(authority_id)
     if authority is None or authority.kind is AuthorityKind.ROOT:
         return ()
-    return (authority.der,)
+    cross = cross_certificate_of(stores, authority.issuer_id)
+    return (authority.der,) if cross is None else (authority.der, cross.der)

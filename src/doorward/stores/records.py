@@ -69,7 +69,8 @@ class AuthorityRecord:
 
     Args:
         current: whether new certificates are issued by it; of responders, each issuing authority has a current one.
-        issuer_id: the authority that signed it; empty for a root.
+        issuer_id: the authority that signed it; empty for a root. A root with an issuer is a cross-certificate
+            (`stores.roots`).
         retired_at: since when no door trusts it and it signs nothing; None while it is trusted.
         retired_reason: why, as the root's CRL says it; None while it is trusted.
     """

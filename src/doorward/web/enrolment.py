@@ -1,7 +1,8 @@
 """The enrolment surface: the page of a one-time link, and the request that exchanges it for a certificate.
 
     GET  /, /join            the page of the link
-    GET  /root.pem           the root certificate
+    GET  /root.pem           the root certificate, which a link names
+    GET  /roots.pem          every trusted root, and their cross-certificates
     GET  /static/<name>.css  the style of the page
     POST /v1/certificates    exchange a CSR and a token for a certificate
     GET  /renew/nonce, POST /renew, POST /renew/report
@@ -12,6 +13,8 @@ Not here: the exchange of a token (token_exchange), renewal (renewal).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -24,7 +27,7 @@ from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
 from doorward.web.renewal import RenewalExchange
-from doorward.web.status import root_pem
+from doorward.web.status import root_pem, roots_pem
 from doorward.web.token_exchange import TokenExchange
 
 _PAGE_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -58,6 +61,7 @@ class EnrolmentSurface:
             "/join": self.page,
             "/static/{name}": self.static,
             "/root.pem": self.root,
+            "/roots.pem": self.roots,
             "/v1/certificates": self._exchange.answer,
             "/renew/nonce": self._renewal.nonce,
             "/renew": self._renewal.renew,
@@ -77,7 +81,14 @@ class EnrolmentSurface:
 
     async def root(self, _request: Request) -> Response:
         """Answer with the root certificate; the client must compare it with the SHA-256 in the link."""
-        pem = await self._pool.run(lambda: root_pem(self._services))
+        return await self._answer_pem(root_pem)
+
+    async def roots(self, _request: Request) -> Response:
+        """Answer with every trusted root and their cross-certificates; a client trusts what a root of its own has signed."""
+        return await self._answer_pem(roots_pem)
+
+    async def _answer_pem(self, read: Callable[[Services], bytes]) -> Response:
+        pem = await self._pool.run(lambda: read(self._services))
         return Response(
             pem, media_type="application/x-pem-file", headers={"Cache-Control": "public, max-age=300"}
         )

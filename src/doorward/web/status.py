@@ -4,6 +4,7 @@
     GET  /crl/<authority>/<n>-of-<count>.crl   one partition, if the list is divided
     GET  /ca/<authority>.cer     an authority's certificate, DER (the AIA address)
     GET  /root.pem               the root certificate, PEM
+    GET  /roots.pem              every trusted root, and their cross-certificates, PEM
     POST /ocsp, GET /ocsp/<b64>  OCSP
     GET  /jwks.json              the public keys of assertions: keys of gateways and of sessions
     GET  /healthz, /readyz       whether this process answers; whether it can serve revocation status
@@ -30,6 +31,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from doorward.authority.authority_certificates import root_bundle
 from doorward.authority.inventory import root_certificate
 from doorward.authority.status.partitions import FULL, division_of
 from doorward.authority.status.publication import AUTHORITY_PATH, CRL_PATH, OCSP_PATH, PARTITION_PATH
@@ -82,6 +84,7 @@ class StatusSurface:
             Route(PARTITION_PATH, self.crl),
             Route(AUTHORITY_PATH, self.certificate),
             Route("/root.pem", self.root),
+            Route("/roots.pem", self.roots),
             Route(OCSP_PATH, self.ocsp_post, methods=["POST"]),
             Route(OCSP_PATH + "/{request:path}", self.ocsp_get),
             Route("/jwks.json", self.jwks),
@@ -115,6 +118,10 @@ class StatusSurface:
     async def root(self, request: Request) -> Response:
         """Answer with the root certificate, as text."""
         return _answer_stable(request, await self._pool.run(lambda: root_pem(self._services)), _PEM_TYPE)
+
+    async def roots(self, request: Request) -> Response:
+        """Answer with every trusted root and their cross-certificates; during a rollover of the root there are two."""
+        return _answer_stable(request, await self._pool.run(lambda: roots_pem(self._services)), _PEM_TYPE)
 
     async def ocsp_post(self, request: Request) -> Response:
         """Answer an OCSP request in a body (RFC 6960 appendix A.1)."""
@@ -185,6 +192,12 @@ class StatusSurface:
 def root_pem(services: Services) -> bytes:
     """Return the root certificate in PEM; raises `NotFound` (`not-founded`)."""
     return x509.load_der_x509_certificate(root_certificate(services).der).public_bytes(Encoding.PEM)
+
+
+def roots_pem(services: Services) -> bytes:
+    """Return the trusted roots and their cross-certificates in PEM; raises `NotFound` (`not-founded`)."""
+    every = map(x509.load_der_x509_certificate, root_bundle(services))
+    return b"".join(one.public_bytes(Encoding.PEM) for one in every)
 
 
 def decode_ocsp_path(raw_path: bytes) -> bytes:

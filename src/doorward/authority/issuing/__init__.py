@@ -25,7 +25,12 @@ Standard: RFC 5280 section 4; RFC 2986.
 
 from __future__ import annotations
 
-from doorward.authority.issuing.authorities import certify_issuing, certify_responder, certify_root
+from doorward.authority.issuing.authorities import (
+    certify_cross,
+    certify_issuing,
+    certify_responder,
+    certify_root,
+)
 from doorward.authority.issuing.certificates import Issued, issue, issue_together
 from doorward.authority.issuing.claims import Claim, Entitlement, OperatorClaim, RenewalClaim, entitlement_of
 from doorward.authority.issuing.renewal import AlreadyRenewed
@@ -38,6 +43,7 @@ __all__ = [
     "Issued",
     "OperatorClaim",
     "RenewalClaim",
+    "certify_cross",
     "certify_issuing",
     "certify_responder",
     "certify_root",

@@ -1,4 +1,4 @@
-"""Issuing the authority's own certificates: root, issuing authority, OCSP responder.
+"""Issuing the authority's own certificates: root, issuing authority, OCSP responder, cross-certificate.
 
 Not here: their keys and their records (founding). No intent is recorded before the key signs: until the transaction of
 the founding commits, there is no authority that anybody could trust.
@@ -19,13 +19,14 @@ from doorward.pki.minting import (
     MintedCertificate,
     MintingRequest,
     PublicationUrls,
+    mint_cross,
     mint_issuing,
     mint_root,
     new_serial,
     prepare,
     sign,
 )
-from doorward.pki.profiles import ISSUING, OCSP_RESPONDER, ROOT, choose_validity
+from doorward.pki.profiles import CROSS, ISSUING, OCSP_RESPONDER, ROOT, choose_validity
 from doorward.stores.services import Services
 
 
@@ -62,6 +63,39 @@ def certify_issuing(
         issuer_key=root_key,
         lint_key=services.factory.generate(choose_lint_kind(root_key.public_key())),
         # No OCSP address: the responder is delegated by the issuing authority and cannot answer for the root.
+        urls=PublicationUrls(crl=addresses.crl, ca_issuers=addresses.certificate),
+    )
+
+
+def certify_cross(
+    services: Services,
+    *,
+    root: x509.Certificate,
+    issuer: x509.Certificate,
+    issuer_key: PrivateKey,
+    addresses: PublicationAddresses,
+    now: datetime,
+) -> MintedCertificate:
+    """Make a certificate of one root's name and key, signed by another root, within the dates of both.
+
+    Args:
+        services: the ports of this process.
+        root: the self-signed certificate of the root that is certified.
+        issuer: the root that signs.
+        issuer_key: its key.
+        addresses: of the CRL and the certificate of the root that signs.
+        now: aware, UTC.
+
+    Standard: RFC 4210 section 4.4 (NewWithOld, OldWithNew); RFC 5280 section 3.2 (cross-certificate).
+    """
+    left = root.not_valid_after_utc - now.replace(microsecond=0)
+    return mint_cross(
+        root=root,
+        validity=choose_validity(CROSS, now, issuer=issuer, lifetime=min(CROSS.lifetime, left)),
+        serial=new_serial(services.random),
+        issuer=issuer,
+        issuer_key=issuer_key,
+        lint_key=services.factory.generate(choose_lint_kind(issuer_key.public_key())),
         urls=PublicationUrls(crl=addresses.crl, ca_issuers=addresses.certificate),
     )
 

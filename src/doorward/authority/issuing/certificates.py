@@ -133,9 +133,8 @@ def _issue_all(
     with services.work.change() as stores:
         numbers = [_record_issued(services, stores, one) for one in signed]
     # 6. return them
-    chain = context.authority.der
     return [
-        Issued(record=one.record, chain_der=(one.record.der, chain), seq=seq)
+        Issued(record=one.record, chain_der=(one.record.der, *context.chain), seq=seq)
         for one, seq in zip(signed, numbers, strict=True)
     ]
 

@@ -26,7 +26,7 @@ from doorward.pki.keys import choose_lint_kind, digest_public_key
 from doorward.pki.minting import MintingRequest, PreparedCertificate, PublicationUrls, new_serial, prepare
 from doorward.pki.profiles import choose_short_life, choose_validity
 from doorward.stores.events import new_event
-from doorward.stores.prerequisites import load_key, require_authority, require_tenant
+from doorward.stores.prerequisites import issuing_chain, load_key, require_authority, require_tenant
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CertificateRecord, TenantRecord
 from doorward.stores.services import Services
@@ -36,7 +36,7 @@ from doorward.stores.services import Services
 class SigningContext:
     """What signing needs, from one snapshot: the authority, its certificate and key, the addresses.
 
-    `signer` is None while no OCSP responses can be signed; a certificate is issued without them. `partitions`
+    `chain` is what is sent with a leaf, DER. `signer` is None while no OCSP responses can be signed; a certificate is issued without them. `partitions`
     is the number of CRL partitions that certificates may name now.
     """
 
@@ -44,6 +44,7 @@ class SigningContext:
     authority: AuthorityRecord
     certificate: x509.Certificate
     key: PrivateKey
+    chain: tuple[bytes, ...]
     lint_key: PrivateKey
     signer: OcspSigner | None
     partitions: int
@@ -70,6 +71,7 @@ def load_signing_context(services: Services, stores: Stores) -> SigningContext:
         authority=authority,
         certificate=x509.load_der_x509_certificate(authority.der),
         key=key,
+        chain=issuing_chain(stores, authority.id),
         lint_key=services.factory.generate(choose_lint_kind(key.public_key())),
         signer=signer_if_any(services, stores),
         partitions=_find_division(services, stores, authority.id),

@@ -1,8 +1,9 @@
 """Rollover of the issuing authority: from one key and certificate to the next, without a refused handshake.
 
 Modules: `table` (states and steps), `preparing` (the new key and certificate), `ceremony` (the same with a root that is
-elsewhere), `moving` (activate, drain, undo), `leaving` (retire), `progress` (what is issued again), `schedule` (when a
-certificate is issued again), `viewing` (what people see), docs/design/0083.
+elsewhere), `root_preparing`, `root_moving` and `root_leaving` (with a new root above it), `moving` (activate, drain, undo),
+`leaving` (retire), `progress` (what is issued again), `schedule` (when a certificate is issued again), `viewing` (what people
+see), docs/design/0083 and 0089.
 
 Each step is one transaction that moves the rollover from one state to the next, or does nothing: after a crash there is the
 state before or the state after. Keys are made before the transaction and destroyed after it.
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from doorward.authority.rollover import leaving as leaving
     from doorward.authority.rollover import moving as moving
     from doorward.authority.rollover import preparing as preparing
+    from doorward.authority.rollover import root_preparing as root_preparing
     from doorward.authority.rollover import table as table
     from doorward.authority.rollover import viewing as viewing
 else:
@@ -30,6 +32,7 @@ else:
             "leaving": "doorward.authority.rollover.leaving",
             "moving": "doorward.authority.rollover.moving",
             "preparing": "doorward.authority.rollover.preparing",
+            "root_preparing": "doorward.authority.rollover.root_preparing",
             "table": "doorward.authority.rollover.table",
             "viewing": "doorward.authority.rollover.viewing",
         },

@@ -5,7 +5,8 @@ The steps, each safe to repeat; a crash in between leaves the rollover RETIRING 
 2. every certificate of it that has not ended is revoked: as superseded if it has a successor, otherwise as a cessation of
    operation, some in each transaction. So relying parties that trust the root refuse them too;
 3. the last CRLs are signed, valid until the authority's own end, because none can be signed later;
-4. the keys of the authority and of its responders are destroyed. Copies in backups remain;
+4. the keys of the authority and of its responders are destroyed. Copies in backups remain. If the rollover replaces the root
+   too, the root that leaves gets its last CRL, and its key is destroyed (root_leaving);
 5. the rollover is over.
 Before step 2, the root's CRL lists the authority if the root's key is here. If the root's key is offline, the next step
 for people is to sign that list (`root_crl.unlisted_authorities`); the rollover does not wait for it.
@@ -26,6 +27,7 @@ from doorward.authority.rollover.moving import (
     require_rollover,
 )
 from doorward.authority.rollover.progress import leaving_id, measure_progress
+from doorward.authority.rollover.root_leaving import leave_root
 from doorward.authority.rollover.table import RolloverStep
 from doorward.authority.status.crls import publish_crls
 from doorward.authority.status.ocsp_responses import signer_if_any
@@ -40,9 +42,9 @@ from doorward.stores.authority_protocols import (
     RolloverState,
 )
 from doorward.stores.change_result import ChangeResult
-from doorward.stores.prerequisites import require_keys
+from doorward.stores.prerequisites import require_authority, require_keys
 from doorward.stores.protocols import Stores
-from doorward.stores.records import AuthorityRecord, CrlRecord
+from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord
 from doorward.stores.services import Services
 
 REVOKED_TOGETHER = 100
@@ -102,10 +104,11 @@ def finish_leaving(services: Services, *, actor: str) -> RolloverRecord | None:
             return None
         authority = stores.authorities.get(leaving_id(rollover)) if rollover.new_id else None
     if authority is not None:
-        _list_in_root_crl(services, authority, actor=actor)
+        _list_in_root_crl(services, actor=actor)
         _revoke_all(services, rollover, authority, actor=actor)
         _sign_last_crls(services, authority)
-    _destroy_keys(services, rollover, authority)
+    root_key = leave_root(services, authority, actor=actor) if authority is not None else ""
+    _destroy_keys(services, rollover, authority, root_key)
     try:
         return make_step(services, rollover, RolloverStep.FINISH, actor=actor).value
     except RequestRefused as refusal:
@@ -121,10 +124,10 @@ def _find_finished(services: Services, rollover_id: str) -> RolloverRecord | Non
         return next((one for one in found if one.state in FINAL_STATES), None)
 
 
-def _list_in_root_crl(services: Services, authority: AuthorityRecord, *, actor: str) -> None:
+def _list_in_root_crl(services: Services, *, actor: str) -> None:
     with services.work.read() as stores:
-        root = stores.authorities.get(authority.issuer_id)
-    if root is not None and root.key_name in require_keys(services).names():
+        root = require_authority(stores, AuthorityKind.ROOT)  # of a root that leaves, see root_leaving
+    if root.key_name in require_keys(services).names():
         renew_root_list(services, actor=actor)
 
 
@@ -181,7 +184,9 @@ def _is_last(crl: CrlRecord | None, authority: AuthorityRecord) -> bool:
     return crl is not None and crl.next_update >= authority.not_after
 
 
-def _destroy_keys(services: Services, rollover: RolloverRecord, authority: AuthorityRecord | None) -> None:
+def _destroy_keys(
+    services: Services, rollover: RolloverRecord, authority: AuthorityRecord | None, root_key: str
+) -> None:
     """Step 4."""
     keys = require_keys(services)
     with services.work.read() as stores:
@@ -192,6 +197,8 @@ def _destroy_keys(services: Services, rollover: RolloverRecord, authority: Autho
         }
     if authority is None:
         theirs = {rollover.key_name}
+    if root_key:
+        theirs.add(root_key)
     for name in theirs & set(keys.names()):
         with suppress(NotFound):  # another process was faster
             keys.remove(name)

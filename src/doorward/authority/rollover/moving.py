@@ -20,6 +20,7 @@ from doorward.authority.rollover.progress import (
     follow_gateways,
     measure_progress,
 )
+from doorward.authority.rollover.root_moving import retire_root
 from doorward.authority.rollover.schedule import DEFAULT_WINDOW, LONGEST_WINDOW, choose_window
 from doorward.authority.rollover.table import FACTS, RolloverStep, Side, check_step, next_step
 from doorward.authority.status.partitions import FULL
@@ -352,6 +353,8 @@ def _set_authorities(
         found = stores.authorities.get(authority_id) if authority_id else None
         if found is not None and side not in facts.trusted and found.retired_at is None:
             stores.authorities.retire(authority_id, now, reason)
+            if issuing is not None:
+                retire_root(stores, found, issuing, now, reason)
 
 
 def _has_key(services: Services, authority: AuthorityRecord) -> bool:

@@ -129,7 +129,7 @@ def add_next_authority(
             "root-ends-soon",
             f"the new authority would end {facts.not_after:%Y-%m-%d}, before the present one: "
             "no authority outlives the root that signs it",
-            hint="the root needs a successor first (docs/design/0083)",
+            hint="replace the root too: doorward ca rotate prepare --root",
         )
     tenant = require_tenant(stores)
     authority = build_record(

@@ -116,6 +116,7 @@ def preview(
     window: timedelta | None = None,
     abandon_missing: bool = False,
     ignore_away: bool = False,
+    new_root: bool = False,
 ) -> Preview:
     """Return what a step would do now; nothing is changed. The arguments are those of the step.
 
@@ -136,15 +137,17 @@ def preview(
     except DoorwardError as error:
         refusal = error
     if rollover is None:
-        sentences = _preview_prepare(current, gateways) if refusal is None else ()
+        sentences = _preview_prepare(current, gateways, new_root=new_root) if refusal is None else ()
         return Preview(sentences=sentences, refusal=refusal)
     after = TRANSITIONS.get((rollover.state, step))
     sentences = _preview(services, rollover, after, window) if after is not None else ()
     return Preview(sentences=sentences, refusal=refusal, destroys=after in _LEAVING)
 
 
-def _preview_prepare(current: AuthorityRecord, gateways: int) -> tuple[str, ...]:
+def _preview_prepare(current: AuthorityRecord, gateways: int, *, new_root: bool) -> tuple[str, ...]:
+    root = "a new root is made; it and the present root sign a cross-certificate of each other"
     return (
+        *((root,) if new_root else ()),
         "a new key is made, and the root signs its certificate",
         f"it gets an OCSP responder and a first revocation list; {gateways} gateways then trust it too",
         f"{current.id} goes on issuing",

@@ -38,7 +38,14 @@ CRLs that cover authorities (Baseline Requirements 4.9.7)."""
 
 
 def publish_root_list(
-    services: Services, stores: Stores, root: AuthorityRecord, key: PrivateKey, *, actor: str, now: datetime
+    services: Services,
+    stores: Stores,
+    root: AuthorityRecord,
+    key: PrivateKey,
+    *,
+    actor: str,
+    now: datetime,
+    until: datetime | None = None,
 ) -> CrlRecord:
     """Sign and store the next CRL of a root, with its event, in the caller's transaction.
 
@@ -49,6 +56,7 @@ def publish_root_list(
         key: the root's private key.
         actor: who acts.
         now: aware, UTC; becomes thisUpdate.
+        until: becomes nextUpdate; None for a year from now.
 
     Raises:
         IntegrityError: `issuer-key-mismatch`.
@@ -62,7 +70,7 @@ def publish_root_list(
         number=1 if head is None else head.number + 1,
         der=b"",
         this_update=now,
-        next_update=now + ROOT_LIST_LIFETIME,
+        next_update=now + ROOT_LIST_LIFETIME if until is None else until,
         through_seq=stores.changes.head(),
     )
     unsigned = build_crl(
@@ -173,7 +181,8 @@ def _list_retired(stores: Stores, root: AuthorityRecord, since: datetime) -> lis
 
 
 def _retired_below(stores: Stores, root: AuthorityRecord) -> list[AuthorityRecord]:
-    every = (one for one in stores.authorities.list() if one.kind is AuthorityKind.ISSUING)
+    # Also a cross-certificate (`stores.roots`): the certificate of a root by another root.
+    every = (one for one in stores.authorities.list() if one.kind is not AuthorityKind.OCSP_RESPONDER)
     return [one for one in every if one.issuer_id == root.id and one.retired_at is not None]
 
 

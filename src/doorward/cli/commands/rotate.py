@@ -53,13 +53,21 @@ COMPROMISED = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Passphrase of the exported key.",
 )
+@click.option(
+    "--root",
+    "new_root",
+    is_flag=True,
+    help="Make a new root too, with cross-certificates; the issuing authority is below it.",
+)
 @DRY_RUN
 @click.pass_obj
-def prepare(state: State, exported: Path | None, passphrase_file: Path | None, dry_run: bool) -> None:
+def prepare(
+    state: State, exported: Path | None, passphrase_file: Path | None, new_root: bool, dry_run: bool
+) -> None:
     """Make the next issuing authority. Every door trusts it beside the present one, which goes on issuing."""
     installation = state.installation(keys=True)
     if dry_run:
-        _preview(state, installation, "prepare")
+        _preview(state, installation, "prepare", new_root=new_root)
         return
     pem, passphrase = b"", b""
     if exported is not None:
@@ -67,6 +75,17 @@ def prepare(state: State, exported: Path | None, passphrase_file: Path | None, d
         passphrase = installation.read_passphrase(
             passphrase_file, "passphrase of the exported root key", option="--passphrase-file"
         )
+    if new_root:
+        done = parts.rollover.root_preparing.prepare_root(
+            installation.services, actor=actor(), exported=pem, passphrase=passphrase
+        )
+        _tell(
+            state,
+            installation,
+            done,
+            "the next root and its issuing authority are prepared; both are trusted",
+        )
+        return
     done = parts.rollover.preparing.prepare(
         installation.services, actor=actor(), exported=pem, passphrase=passphrase
     )

@@ -29,6 +29,7 @@ from doorward.pki.csr import build_csr, find_key_kind
 from doorward.stores.prerequisites import require_authority, trusted_issuers
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, CertificateRecord
+from doorward.stores.roots import cross_certificates, trusted_roots
 from doorward.stores.services import Services
 from doorward.wire.est import BasicCredentials
 
@@ -67,14 +68,17 @@ class GeneratedKey:
 def authority_certificates(services: Services) -> tuple[bytes, ...]:
     """Return the certificates that clients need: issuing authorities, the one that issues first, then the root; DER.
 
-    During a rollover both issuing authorities are among them.
+    During a rollover both issuing authorities are among them; if it replaces the root, both roots, NewWithOld and OldWithNew.
 
     Raises:
         NotFound: `not-founded`.
+
+    Standard: RFC 7030 section 4.1.3; RFC 4210 section 4.4.
     """
     with services.work.read() as stores:
-        root = require_authority(stores, AuthorityKind.ROOT)
-        return tuple(one.der for one in (*trusted_issuers(stores), root))
+        require_authority(stores, AuthorityKind.ROOT)
+        every = (*trusted_issuers(stores), *trusted_roots(stores), *cross_certificates(stores))
+        return tuple(one.der for one in every)
 
 
 def recognise(services: Services, peer: EstPeer) -> Recognised:
