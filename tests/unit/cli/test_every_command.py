@@ -92,15 +92,16 @@ def sign_request(services: Services) -> bytes:
     """Request a certificate for the next issuing authority; return what the root makes of it, in PEM."""
     made = ceremony.request_certificate(services, actor="os:1000").value
     with services.work.read() as stores:
-        root = stores.authorities.current(AuthorityKind.ROOT)
+        root, tenant = stores.authorities.current(AuthorityKind.ROOT), stores.tenants.get()
     assert root is not None
+    assert tenant is not None
     signed = certify_issuing(
         services,
         common_name="corp.example Issuing 2",
         public_key=parse_csr(made.request).public_key,
         root=x509.load_der_x509_certificate(root.der),
         root_key=load_root_key(services, root),
-        addresses=publication_addresses("http://pki.corp.example", root.id),
+        addresses=publication_addresses(tenant.status_url, root.id),
         now=services.clock.now(),
     )
     return signed.certificate.public_bytes(Encoding.PEM)
