@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from annotated_types import Ge, Le
 
+from doorward.runtime.durations import render_duration
 from doorward.runtime.initialise import WRITTEN
 from doorward.runtime.settings import HIGHEST_PORT, Settings
 from tools.reference.markdown import render_table
@@ -35,7 +38,8 @@ existing file; it adds missing settings at its end.
 
 AFTER = """\
 
-A duration is a number and a unit: `5s`, `30m`, `12h`, `7d`. A number alone means seconds.
+The defaults are shown as you write them into the file. A variable of the environment has no quotes: `DOORWARD_HSTS=30d`.
+A duration is a number and a unit: `"5s"`, `"30m"`, `"12h"`, `"7d"`. A number alone means seconds.
 An address to listen on is `address:port`; an IPv6 address needs brackets, `[::]:8443`.
 
 Certificates contain `trust_domain` and the address in `status_url`. A later change in the file does not change
@@ -86,11 +90,28 @@ def _default(name: str, value: Any) -> str:
         return "see below"
     if name == "passphrase_file":
         return "none; `init` makes one, see below"
-    if isinstance(value, timedelta):
-        return f"`{_duration(value)}`"
-    if value == "":
-        return "empty"
-    return f"`{value}`" if not isinstance(value, Path) else f"`{value.as_posix()}`"
+    if value is None:
+        return "none"
+    return "empty" if value == "" else f"`{_toml(value)}`"
+
+
+def _toml(value: Any) -> str:
+    """Return a value as a person writes it into `doorward.toml`."""
+    match value:
+        case timedelta():
+            return f'"{render_duration(value)}"'
+        case Enum():
+            return _toml(value.value)
+        case bool() | int() | float():
+            return json.dumps(value)
+        case str() | Path():
+            return json.dumps(str(value), ensure_ascii=False)
+        case tuple() | list():
+            return f"[{', '.join(map(_toml, value))}]"
+        case set() | frozenset():
+            return f"[{', '.join(sorted(map(_toml, value)))}]"
+        case _:
+            raise TypeError(f"no form in TOML is known for the default {value!r}")
 
 
 def _bounds(metadata: list[Any]) -> str:
@@ -103,12 +124,4 @@ def _bounds(metadata: list[Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return _duration(value) if isinstance(value, timedelta) else str(value)
-
-
-def _duration(span: timedelta) -> str:
-    seconds = int(span.total_seconds())
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+    return render_duration(value) if isinstance(value, timedelta) else str(value)

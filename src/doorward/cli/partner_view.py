@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from doorward.cli import parts
@@ -199,18 +198,15 @@ def _evidence_row(one: EvidenceRecord) -> dict[str, Any]:
 def _describe_times(partner: PartnerRecord) -> str:
     if partner.revocation.value == "off":
         return ": revocation is not checked"
-    grace = f"{_span(partner.max_staleness)} longer than" if partner.max_staleness else "exactly as long as"
+    grace = (
+        f"{parts.durations.render_duration(partner.max_staleness)} longer than"
+        if partner.max_staleness
+        else "exactly as long as"
+    )
     private = f"; also from {', '.join(partner.allow_private)}" if partner.allow_private else ""
-    return f"; fetched every {_span(partner.refresh)}, used {grace} it says{private}"
-
-
-def _span(span: timedelta) -> str:
-    """Return a duration as options take it, in the largest unit that divides it."""
-    seconds = int(span.total_seconds())
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+    return (
+        f"; fetched every {parts.durations.render_duration(partner.refresh)}, used {grace} it says{private}"
+    )
 
 
 def _describe(partner: PartnerRecord, trusting: Sequence[str]) -> list[str]:
@@ -225,7 +221,7 @@ def _describe(partner: PartnerRecord, trusting: Sequence[str]) -> list[str]:
     ]
     if partner.short_lived:
         lines.append(
-            f"short-lived  accepted without revocation information for at most {_span(partner.short_lived)}"
+            f"short-lived  accepted without revocation information for at most {parts.durations.render_duration(partner.short_lived)}"
         )
     lines.append(f"trusted by   {', '.join(trusting) or '- (name it in `trust` of an application)'}")
     for word, subtrees in (("permitted", partner.permitted), ("excluded", partner.excluded)):

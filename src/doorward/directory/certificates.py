@@ -5,6 +5,9 @@ Not here: finding one certificate by id, serial number or digest (`authority.inv
 
 from __future__ import annotations
 
+from collections import deque
+
+from doorward.authority.holder_certificates import every_certificate
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.stores.prerequisites import require_principal
@@ -38,10 +41,14 @@ def list_certificates(
     return found[:limit], len(found) > limit
 
 
+MOST_SHOWN = 100
+"""Certificates that one look at a principal shows; short-lived ones are thousands a year."""
+
+
 def find_with_certificates(
     services: Services, name: str, *, kind: PrincipalKind
-) -> tuple[Principal, list[CertificateRecord]]:
-    """Return a principal and its certificates, oldest first.
+) -> tuple[Principal, list[CertificateRecord], int]:
+    """Return a principal, its newest certificates, oldest first, and the number of older ones.
 
     Raises:
         NotFound: `principal-unknown`.
@@ -49,4 +56,8 @@ def find_with_certificates(
     """
     with services.work.read() as stores:
         principal = require_principal(stores, name, kind)
-        return principal, stores.certificates.list(CertificateFilter(principal_id=principal.id))
+        count, newest = 0, deque[CertificateRecord](maxlen=MOST_SHOWN)
+        for record in every_certificate(stores, principal.id):
+            count += 1
+            newest.append(record)
+        return principal, list(newest), count - len(newest)

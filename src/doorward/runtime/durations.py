@@ -25,4 +25,13 @@ def parse_duration(value: Any) -> timedelta:
     return timedelta(**{_UNITS[found.group(2) or "s"]: float(found.group(1))})
 
 
+def render_duration(span: timedelta) -> str:
+    """Return a duration as `parse_duration` reads it, in the largest unit that divides it."""
+    seconds = int(span.total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]

@@ -63,7 +63,7 @@ def _of(kind: str) -> dict[str, Success]:
         f"{kind} show": Success(
             words=f"{kind}-1",
             says=(f"{kind}-1  {kind}, active", "id", "groups"),
-            members=f"{PRINCIPAL} mail_address certificates facts suspected_clones",
+            members=f"{PRINCIPAL} mail_address certificates older_certificates facts suspected_clones",
         ),
         f"{kind} suspend": Success(
             words=f"{kind}-1", says=(f"suspended {kind} {kind}-1",), members=f"{PRINCIPAL} notes {CONFIRMED}"

@@ -13,7 +13,7 @@ from doorward.runtime.incidents import IncidentFile
 from doorward.runtime.serve import Serve
 from doorward.stores.events import new_event
 from tests.support.factor_records import factor, session
-from tests.unit.cli.conftest import Site
+from tests.unit.cli.conftest import DOCUMENT, Site
 
 GATEWAY = "gtw_" + "a" * 20
 REQUEST = "0f9c2f6e-0000-4000-8000-1234567890ab"
@@ -235,3 +235,29 @@ def test_an_incident_is_explained(told: Site) -> None:
 def test_what_is_unknown(told: Site, text: str, code: str, exit_code: int) -> None:
     """Says so, and what to look at."""
     assert told.do("explain", text, code=exit_code)["code"] == code
+
+
+def test_a_list_gives_everything_or_says_that_there_is_more(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that ends at the hundredth row would be taken for all; a table says how to go on."""
+    monkeypatch.setattr("doorward.cli.commands.cert._SHOWN", 1)
+    monkeypatch.setattr("doorward.cli.commands.cert._PAGE", 1)
+    issued = {site.certificate(name) for name in ("alice", "alice", "alice")}
+    assert "there are more: continue with --after crt_" in site.say("cert", "list")
+    for words in ((), ("--ending", "3650d")):
+        listed = site.run("cert", "list", *words, "--csv")
+        assert (len(listed.stdout.splitlines()), listed.stderr) == (4, "")
+        rows = json.loads(site.run("cert", "list", *words, "--json").stdout)
+        assert {row["id"] for row in rows} == issued
+    limited = site.run("cert", "list", "--json", "--limit", "2")
+    assert len(json.loads(limited.stdout)) == 2
+    assert "there are more" in limited.stderr
+
+
+def test_a_short_history_says_that_there_is_more(site: Site) -> None:
+    """Also under --json, beside the document."""
+    site.do("apply", "-f", "-", stdin=DOCUMENT.replace("[GET]", "[GET, HEAD]"))
+    for words in ((), ("--json",)):
+        assert "there are more" in site.run("policy", "history", "--limit", "1", *words).stderr
+        assert "there are more" not in site.run("policy", "history", *words).stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import NotFound, RequestRefused
@@ -40,7 +42,16 @@ def test_a_principal_is_shown_with_its_certificates(world: World) -> None:
     """Its own and no others; a kind that it is not of is refused."""
     mine = world.certificate(world.issue("alice")).id
     world.issue("bob")
-    alice, certificates = find_with_certificates(world.services, "alice", kind=PrincipalKind.PERSON)
+    alice, certificates, older = find_with_certificates(world.services, "alice", kind=PrincipalKind.PERSON)
     assert (alice.name, [one.id for one in certificates]) == ("alice", [mine])
+    assert older == 0
     with refused(RequestRefused, "principal-kind"):
         find_with_certificates(world.services, "alice", kind=PrincipalKind.DEVICE)
+
+
+def test_of_many_certificates_the_newest_are_shown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service with short-lived ones has thousands: those in use must not be hidden behind the first hundred."""
+    monkeypatch.setattr("doorward.directory.certificates.MOST_SHOWN", 2)
+    issued = [world.certificate(world.issue("alice")).id for _ in range(3)]
+    _, certificates, older = find_with_certificates(world.services, "alice", kind=PrincipalKind.PERSON)
+    assert ([one.id for one in certificates], older) == (sorted(issued)[1:], 1)

@@ -6,6 +6,7 @@ import shlex
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +14,7 @@ from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.completing import complete_principal
 from doorward.cli.confirming import FORCE, confirmed
-from doorward.cli.csv_option import CSV, refuse_two_forms
+from doorward.cli.csv_option import CSV, note_more, refuse_two_forms
 from doorward.cli.rows import CERTIFICATE_CSV, certificate_row, suspicion_line, suspicion_row
 from doorward.cli.screen import escape
 from doorward.cli.spans import read_span
@@ -21,7 +22,12 @@ from doorward.cli.state import State, actor
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.pki.lifecycle import list_reasons
 
+if TYPE_CHECKING:
+    from doorward.stores.records import CertificateRecord
+
 STATES = [state.value for state in CertificateState]
+MOST_ROWS = 1_000_000
+_SHOWN, _PAGE = 100, 1000
 REASONS = [reason.value for reason in list_reasons()]
 
 
@@ -47,7 +53,9 @@ REASONS = [reason.value for reason in list_reasons()]
 )
 @click.option("--after", default="", help="List only certificates after the one with this id.")
 @click.option(
-    "--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="List at most this many."
+    "--limit",
+    type=click.IntRange(1, MOST_ROWS),
+    help="List at most this many. [default: 100; with --csv and --json, all]",
 )
 @CSV
 @click.pass_obj
@@ -60,7 +68,7 @@ def list_(
     ending: timedelta | None,
     every: bool,
     after: str,
-    limit: int,
+    limit: int | None,
     as_csv: bool,
 ) -> None:
     """List certificates, oldest first."""
@@ -68,24 +76,30 @@ def list_(
     if (every and ending is None) or (ending is not None and (name or wanted)):
         raise click.UsageError("--all needs --ending, and --ending goes without --of and --state")
     services = state.installation().services
-    if ending is not None:
-        records, more = parts.endings.list_ending(services, ending, every=every, after=after, limit=limit)
-    else:
-        records, more = parts.certificates.list_certificates(
+
+    def page(after: str, limit: int) -> tuple[list[CertificateRecord], bool]:
+        if ending is not None:
+            return parts.endings.list_ending(services, ending, every=every, after=after, limit=limit)
+        return parts.certificates.list_certificates(
             services,
             of=name or "",
             state=CertificateState(wanted) if wanted else None,
             after=after,
             limit=limit,
         )
+
+    # A file that ends at some row would be taken for all of them.
+    most = limit or (MOST_ROWS if as_csv or state.output.as_json else _SHOWN)
+    records, more = page(after, min(most, _PAGE))
     rows = [certificate_row(record) for record in records]
+    while more and len(rows) < most:
+        records, more = page(rows[-1]["id"], min(most - len(rows), _PAGE))
+        rows += [certificate_row(record) for record in records]
     if as_csv:
         state.output.csv(rows, CERTIFICATE_CSV)
     else:
         state.output.table(rows, ["id", "subject", "profile", "state", "not_after"], empty="no certificates")
-    if more:
-        # Not in the document: scripts rely on a list.
-        state.output.note(f"there are more: continue with --after {rows[-1]['id']}", also_json=True)
+    note_more(state, more=more, how=f"continue with --after {rows[-1]['id']}" if rows else "")
 
 
 @click.command("show", cls=Command)

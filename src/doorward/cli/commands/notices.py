@@ -8,6 +8,7 @@ import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
+from doorward.cli.csv_option import note_more
 from doorward.cli.screen import escape
 from doorward.cli.state import State
 
@@ -26,11 +27,14 @@ OUTCOMES = ("waiting", "sent", "dropped", "given-up")
 @click.pass_obj
 def list_(state: State, outcome: str | None, limit: int) -> None:
     """List notices about certificates that end, newest first."""
-    found = parts.notice_planning.list_notices(state.installation().services, outcome=outcome, limit=limit)
-    rows = [_row(one) for one in found]
+    found = parts.notice_planning.list_notices(
+        state.installation().services, outcome=outcome, limit=limit + 1
+    )
+    rows = [_row(one) for one in found[:limit]]
     state.output.table(
         rows, ["created_at", "channel", "outcome", "days", "certificate", "problem"], empty="no notices"
     )
+    note_more(state, more=len(found) > limit)
 
 
 def _row(one: Notice) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.completing import complete_app, complete_principal, complete_revision
 from doorward.cli.confirming import YES, ask, check_refusals, confirmed, may_ask
+from doorward.cli.csv_option import note_more
 from doorward.cli.output import REFUSED
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
@@ -301,12 +302,14 @@ def explain(
 @click.pass_obj
 def history(state: State, limit: int) -> None:
     """List the revisions of the document, newest first."""
+    found = parts.policies.list_revisions(state.installation().services, limit + 1)
     rows = [
         {"revision": one.number, "created_at": one.created_at, "actor": one.actor, "sha256": one.sha256}
-        for one in parts.policies.list_revisions(state.installation().services, limit)
+        for one in found[:limit]
     ]
     columns = ["revision", "created_at", "actor"]
     state.output.table(rows, columns, empty="no revision yet: doorward apply -f FILE")
+    note_more(state, more=len(found) > limit)
 
 
 REVISION = click.argument(

@@ -13,7 +13,7 @@ from doorward.cli.command import Command
 from doorward.cli.commands.importing import DEFAULT_HOURS, ImportOptions, import_options, import_principals
 from doorward.cli.completing import complete_group, complete_principal
 from doorward.cli.confirming import YES, ask, confirmed
-from doorward.cli.csv_option import CSV, refuse_two_forms
+from doorward.cli.csv_option import CSV, note_more, refuse_two_forms
 from doorward.cli.rows import (
     INVENTORY_CSV,
     certificate_facts_row,
@@ -274,9 +274,11 @@ def list_command(word: str) -> click.Command:
             columns = ["name", "state", "groups", "last_seen", *facts, "display_name"]
             state.output.table(rows, columns, empty=empty)
         if more:
-            again = f": continue with --after {entries[-1].principal.name}" if order == ORDERS[0] else ""
-            # Not in the document: scripts rely on a list.
-            state.output.note(f"there are more{again}", also_json=True)
+            by_name = order == ORDERS[0]
+            how = (
+                f"continue with --after {entries[-1].principal.name}" if by_name else "name a larger --limit"
+            )
+            note_more(state, more=True, how=how)
 
     return command
 
@@ -296,7 +298,7 @@ def show_command(word: str) -> click.Command:
     def command(state: State, name: str) -> None:
 
         services = state.installation().services
-        principal, certificates = parts.certificates.find_with_certificates(services, name, kind=kind)
+        principal, certificates, older = parts.certificates.find_with_certificates(services, name, kind=kind)
         facts = parts.principal_inventory.find_facts(services, [one.id for one in certificates])
         suspicions = parts.line.find_suspicions(services, [one.id for one in certificates])
         address = parts.mail_addresses.find_mail_address(services, principal.id)
@@ -304,6 +306,7 @@ def show_command(word: str) -> click.Command:
             **principal_row(principal),
             "mail_address": address,
             "certificates": [certificate_row(one) for one in certificates],
+            "older_certificates": older,
             "suspected_clones": {one: suspicion_row(found) for one, found in suspicions.items()},
             "facts": [certificate_facts_row(facts[one.id]) for one in certificates if one.id in facts],
         }
@@ -317,6 +320,10 @@ def show_command(word: str) -> click.Command:
             one + (f" (through {', '.join(paths[one])})" if one in paths else "") for one in principal.groups
         ]
         lines += [f"groups  {', '.join(held) or '-'}"]
+        if older:
+            lines.append(
+                f"[dim]and {older} older ones: doorward cert list --of {escape(principal.name)} --csv[/dim]"
+            )
         for one in certificates:
             lines.append(f"cert    {one.id}  {one.state.value}  until {one.not_after:%Y-%m-%d %H:%M}Z")
             if one.id in facts:
