@@ -20,13 +20,17 @@ from doorward.agent import transport
 from doorward.agent.client import Enrolled, enroll
 from doorward.agent.link import Link, parse_link, render_link
 from doorward.agent.pkcs12 import Pkcs12Form
+from doorward.agent.root_list import ROOT_LIST
 from doorward.agent.store import IdentityFolder
 from doorward.audit.events import EventType
+from doorward.authority.status.root_crl import newest_root_lists
 from doorward.core.certificate import CertificateState
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.demo.ports import free_port
-from tests.support.certificates.issuing import toy_ca
+from doorward.stores.records import AuthorityKind
+from tests.support.certificates.issuing import CertifiedKey, toy_ca
+from tests.support.certificates.status import crl_of
 from tests.support.enrol_door import (
     Door,
     Front,
@@ -82,6 +86,23 @@ def test_a_link_becomes_an_identity(door: Door, tmp_path: Path) -> None:
     assert record is not None
     assert record.state is CertificateState.VALID
     assert got.p12_password not in repr(got)
+    assert (tmp_path / "id" / ROOT_LIST).read_bytes() == newest_root_lists(door.world.services)[0]
+
+
+def test_a_host_of_a_retired_authority_gets_no_token(door: Door, tmp_path: Path) -> None:
+    """If this machine knows that the root has revoked the host's authority, TLS ends before anything is sent."""
+    link, out = door.link(), tmp_path / "id"
+    with door.world.work.read() as stores:
+        issuing = stores.authorities.current(AuthorityKind.ISSUING)
+    assert issuing is not None
+    serial = x509.load_der_x509_certificate(issuing.der).serial_number
+    root = CertifiedKey(certificate=door.root, key=door.world.keys.load("root-1"))
+    out.mkdir(mode=0o700)
+    (out / ROOT_LIST).write_bytes(crl_of(root, serial, number=99))
+    error = refusal(lambda: run(door, link, out))
+    assert (error.code, "was retired" in error.detail) == ("server-not-trusted", True)
+    (out / ROOT_LIST).write_bytes(crl_of(root, serial + 1, number=100))
+    assert run(door, link, out).credential.name == "alice"  # the token was not spent
 
 
 @pytest.mark.parametrize("kind", [KeyKind.P384, KeyKind.RSA2048, KeyKind.ED25519])

@@ -30,6 +30,7 @@ ENROLMENT = {
     ("GET", "/static/{name}"): "the page's style, read at the start",
     ("GET", "/root.pem"): "public; compared with the link's SHA-256",
     ("GET", "/roots.pem"): "public; a client accepts what a root of its own has signed",
+    ("GET", "/roots.crl"): "RFC 5280: public; the client checks the root's signature",
     ("POST", "/v1/certificates"): "needs a one-time token",
     ("GET", "/renew/nonce"): "random bytes, their age and a MAC; nothing is stored",
     ("POST", "/renew"): "needs a proof by the key of a certificate",
@@ -56,7 +57,7 @@ STATUS = {
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND")
 PATHS = (
-    "/", "/join", "/root.pem", "/roots.pem", "/static/x.css", "/v1/certificates", "/v1/certificates/", "/v1", "/renew", "/renew/nonce", "/renew/nonce/x", "/renew/report", "/v1/people",
+    "/", "/join", "/root.pem", "/roots.pem", "/roots.crl", "/static/x.css", "/v1/certificates", "/v1/certificates/", "/v1", "/renew", "/renew/nonce", "/renew/nonce/x", "/renew/report", "/v1/people",
     "/api/v1/principals", "/console", "/admin", "/metrics", "/docs", "/openapi.json", "/_doorward/callback",
     "/static/../v1/certificates", "/static/%2e%2e/x", "/ocsp", "/crl/x.crl", "/healthz", "/.env", "/server_info",
 )  # fmt: skip

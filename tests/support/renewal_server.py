@@ -26,13 +26,15 @@ from doorward.agent.keeper import Keeper
 from doorward.agent.link import Server
 from doorward.agent.options import Finished, IdentityOptions, Machine
 from doorward.agent.renewal import Exchange
+from doorward.agent.root_list import ROOT_LISTS_PATH
 from doorward.agent.store import CERTIFICATE, CHAIN, ROOT, SERVER, IdentityFolder
 from doorward.agent.transport import Response
-from doorward.core.errors import Unavailable
+from doorward.core.errors import RequestRefused, Unavailable
 from doorward.core.ports import KeyKind
 from doorward.pki.keys import encode_public_key
 from doorward.pki.proof import ProofUse, check_proof
 from tests.support.certificates.issuing import CertifiedKey, toy_ca
+from tests.support.certificates.status import crl_of
 from tests.support.killing import dying
 from tests.support.ports import FakeClock, FakeRandom, PlainKeys
 
@@ -58,6 +60,7 @@ class RenewalServer:
         self.issuing = self.root.issuing(
             not_before=clock.now() - timedelta(days=1), not_after=clock.now() + timedelta(days=9000)
         )
+        self.root_list = crl_of(self.root, number=1)
         self.issued: dict[bytes, CertifiedKey] = {}
         self.asked: list[str] = []
         self.facts: list[dict[str, str]] = []
@@ -113,9 +116,16 @@ class RenewalServer:
     def send(self, server: Server, root: x509.Certificate, exchange: Exchange) -> Response:
         """Answer as the enrolment host does."""
         assert (server, root) == (HOST, self.root.certificate)
-        self.asked.append(exchange.path)
+        if exchange.path != ROOT_LISTS_PATH:
+            self.asked.append(exchange.path)
         if self.away:
             raise Unavailable("server-unreachable", "the server cannot be reached", hint="wait")
+        if exchange.root_list is not None and exchange.root_list.revokes([self.issuing.der, self.root.der]):
+            raise RequestRefused("server-not-trusted", "an authority that was retired")
+        if exchange.path == ROOT_LISTS_PATH:
+            return Response(
+                status=200, media_type="application/x-pem-file", body=pem_of_lists(self.root_list)
+            )
         if exchange.path == "/renew/nonce":
             return _json({"nonce": f"nonce-{len(self.asked)}", "time": self._time()})
         if self.refusal is not None and exchange.path in self.refused_paths:
@@ -223,3 +233,8 @@ def die_and_go_on(server: RenewalServer, origin: Path, folder: Path, at: int) ->
     assert [one.name for one in folder.glob("generations/*")] == [(folder / "current").readlink().name]
     shutil.rmtree(folder)
     return death.happened
+
+
+def pem_of_lists(*lists: bytes) -> bytes:
+    """Revocation lists in PEM, as the enrolment host gives those of its roots."""
+    return b"".join(x509.load_der_x509_crl(der).public_bytes(Encoding.PEM) for der in lists)

@@ -4,7 +4,8 @@ The steps:
 1. the key is made here and stored, before any request is sent;
 2. the root certificate is fetched over an unauthenticated connection and compared with the SHA-256 in the link;
    no secret is sent on that connection;
-3. on a new connection the server proves its name by exactly that root, and then gets the token and the CSR;
+3. on a new connection the server proves its name by exactly that root, and gives the root's revocation list (`root_list`);
+   on another one that no revoked authority vouches for, it gets the token and the CSR;
 4. the answer is checked (`credential`) and stored at once;
 5. the files are written (`store`).
 If a run is interrupted, the same command continues it. The key never leaves the machine.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +27,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from doorward.agent.credential import Credential, parse_credential, parse_root
 from doorward.agent.link import Link, render_server
 from doorward.agent.pkcs12 import Pkcs12Form, make_password, render_pkcs12
+from doorward.agent.root_list import (
+    ROOT_LIST,
+    ROOT_LISTS_PATH,
+    ROOT_LISTS_TYPE,
+    RootList,
+    choose_newer,
+    find_root_list,
+    load_root_list,
+)
 from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, SERVER, IdentityFolder
 from doorward.agent.transport import (
     REQUEST_SECONDS,
@@ -120,7 +131,8 @@ def enroll(
         # 2. the root
         root = fetch_root(link, seconds)
         # 3. the request
-        answer = request_certificate(link, root, key, seconds)
+        root_list = _keep_root_list(folder, link, root, seconds)
+        answer = request_certificate(link, root, key, seconds, root_list=root_list)
         # 4. the checks
         credential = parse_credential(answer, key, root, clock.now())
         folder.keep(ROOT, root.public_bytes(Encoding.PEM))
@@ -151,8 +163,54 @@ def fetch_root(link: Link, seconds: float = REQUEST_SECONDS) -> x509.Certificate
     return parse_root(answer.body, link.root_sha256)
 
 
+def take_root_list(
+    ask: Callable[[], Response], root: x509.Certificate, kept: RootList | None
+) -> RootList | None:
+    """Return the newer one of the kept list and of an answer; the kept one if there is no answer that can be used.
+
+    Args:
+        ask: makes the request.
+        root: the pinned root.
+        kept: from an earlier answer.
+
+    Raises:
+        RequestRefused: `server-not-trusted`.
+    """
+    try:
+        answer = ask()
+        if answer.status != 200 or answer.media_type != ROOT_LISTS_TYPE:  # noqa: PLR2004 - OK
+            return kept  # for example an older server, which has no such path
+        return choose_newer(kept, find_root_list(answer.body, root))
+    except (Unavailable, MalformedInput):
+        return kept
+
+
+def _keep_root_list(
+    folder: IdentityFolder, link: Link, root: x509.Certificate, seconds: float
+) -> RootList | None:
+    """Fetch the root's list, and store a newer one with the pending identity."""
+    kept = load_root_list(folder.directory, root)
+    context = pinned_context(root.public_bytes(Encoding.PEM).decode("ascii"))
+    headers = {"Accept": ROOT_LISTS_TYPE}
+    found = take_root_list(
+        lambda: fetch(
+            link, "GET", ROOT_LISTS_PATH, context, headers=headers, seconds=seconds, root_list=kept
+        ),
+        root,
+        kept,
+    )
+    if found is not None and found is not kept:
+        folder.keep(ROOT_LIST, found.der)
+    return found
+
+
 def request_certificate(
-    link: Link, root: x509.Certificate, key: PrivateKey, seconds: float = REQUEST_SECONDS
+    link: Link,
+    root: x509.Certificate,
+    key: PrivateKey,
+    seconds: float = REQUEST_SECONDS,
+    *,
+    root_list: RootList | None = None,
 ) -> bytes:
     """Send the token and a CSR of that key; return the PEM chain that the server answers.
 
@@ -167,7 +225,16 @@ def request_certificate(
         "Accept": CHAIN_TYPE,
     }
     context = pinned_context(root.public_bytes(Encoding.PEM).decode("ascii"))
-    answer = fetch(link, "POST", "/v1/certificates", context, headers=headers, body=body, seconds=seconds)
+    answer = fetch(
+        link,
+        "POST",
+        "/v1/certificates",
+        context,
+        headers=headers,
+        body=body,
+        seconds=seconds,
+        root_list=root_list,
+    )
     if answer.status not in (200, 201) or answer.media_type != CHAIN_TYPE:
         raise read_problem(answer, link)
     return answer.body

@@ -26,8 +26,7 @@ from doorward.agent.generations import Identity, IdentityGenerations
 from doorward.agent.link import render_server
 from doorward.agent.locking import turn
 from doorward.agent.options import IdentityOptions, Machine
-from doorward.agent.renewal import EnrolmentHost
-from doorward.agent.renewing import Renewed, build_facts, find_server, renew
+from doorward.agent.renewing import Renewed, build_facts, open_host, renew
 from doorward.agent.schedule import Action, Dates
 from doorward.agent.state import AgentState, load_state, store_state
 from doorward.agent.store import SERVER
@@ -183,9 +182,7 @@ class Keeper:
                 replace_file(self.options.directory / SERVER, address, mode=0o644)
 
     def _report(self, state: AgentState, identity: Identity, dates: Dates, now: datetime) -> AgentState:
-        host = EnrolmentHost(
-            server=find_server(self.options), root=identity.credential.root, send=self._machine.send
-        )
+        host = open_host(self.options, self._machine, identity.credential.root)
         facts = build_facts(self.options, self._machine, schedule.due_at(state, dates))
         return schedule.after_report(state, host.report(identity, facts), now)
 

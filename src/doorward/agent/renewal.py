@@ -1,5 +1,6 @@
 """The renewal protocol of the enrolment host, as its client: nonce, renewal, report.
 
+    GET  /roots.crl      the revocation lists of the roots
     GET  /renew/nonce    a nonce for one proof, and the server's time
     POST /renew          the present certificate, a request with a new key, a proof by the old key -> the new certificate
     POST /renew/report   the present certificate, facts about this machine, a proof -> when to renew
@@ -17,16 +18,17 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.agent.client import CHAIN_TYPE, read_problem
+from doorward.agent.client import CHAIN_TYPE, read_problem, take_root_list
 from doorward.agent.generations import Identity
 from doorward.agent.link import Server
+from doorward.agent.root_list import ROOT_LISTS_PATH, ROOT_LISTS_TYPE, RootList
 from doorward.agent.transport import Response, fetch, pinned_context
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import PrivateKey
@@ -47,12 +49,13 @@ _PLACES = {ProofUse.RENEW: ("/renew", "request"), ProofUse.REPORT: ("/renew/repo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One request to an enrolment host; `body` is JSON, None for a GET."""
+    """One request to an enrolment host; `body` is JSON, None for a GET; `root_list` refuses servers."""
 
     method: str
     path: str
     accept: str
     body: bytes | None = field(default=None, repr=False)
+    root_list: RootList | None = None
 
 
 class Send(Protocol):
@@ -69,7 +72,15 @@ def send_over_tls(server: Server, root: x509.Certificate, exchange: Exchange) ->
     headers = {"Accept": exchange.accept}
     if exchange.body is not None:
         headers["Content-Type"] = "application/json"
-    return fetch(server, exchange.method, exchange.path, context, headers=headers, body=exchange.body)
+    return fetch(
+        server,
+        exchange.method,
+        exchange.path,
+        context,
+        headers=headers,
+        body=exchange.body,
+        root_list=exchange.root_list,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +118,25 @@ class EnrolmentHost:
         server: host and port.
         root: the root of the identity.
         send: how a request is made.
+        root_list: the newest list of the root that was seen.
     """
 
     server: Server
     root: x509.Certificate
     send: Send = send_over_tls
+    root_list: RootList | None = None
+
+    def with_newest_list(self) -> EnrolmentHost:
+        """Return the same host with the newest list of the root; the present one if no newer one can be had.
+
+        Raises:
+            RequestRefused: `server-not-trusted`.
+        """
+        exchange = Exchange(
+            method="GET", path=ROOT_LISTS_PATH, accept=ROOT_LISTS_TYPE, root_list=self.root_list
+        )
+        found = take_root_list(lambda: self.send(self.server, self.root, exchange), self.root, self.root_list)
+        return replace(self, root_list=found)
 
     def nonce(self) -> Nonce:
         """Fetch a nonce.
@@ -119,7 +144,7 @@ class EnrolmentHost:
         Raises:
             Unavailable, RequestRefused, MalformedInput: the server's refusal, or `server-answer-malformed`.
         """
-        exchange = Exchange(method="GET", path="/renew/nonce", accept=_JSON)
+        exchange = Exchange(method="GET", path="/renew/nonce", accept=_JSON, root_list=self.root_list)
         members = self._members(self.send(self.server, self.root, exchange))
         value = members.get("nonce")
         if not isinstance(value, str) or not value.isascii() or not value.isprintable():
@@ -198,7 +223,11 @@ class EnrolmentHost:
                 "signature": _base64(signature),
             }
             exchange = Exchange(
-                method="POST", path=path, accept=accept, body=json.dumps(body).encode("ascii")
+                method="POST",
+                path=path,
+                accept=accept,
+                body=json.dumps(body).encode("ascii"),
+                root_list=self.root_list,
             )
             answer = self.send(self.server, self.root, exchange)
             if last or answer.status < 400 or read_problem(answer, self.server).code != _NONCE_STALE:  # noqa: PLR2004

@@ -23,6 +23,7 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -36,12 +37,13 @@ from doorward.agent.options import IdentityOptions, Machine
 from doorward.agent.pending import PendingRenewal
 from doorward.agent.pkcs12 import choose_form, local_target, render_pkcs12
 from doorward.agent.renewal import Advice, EnrolmentHost
+from doorward.agent.root_list import ROOT_LIST, load_root_list
 from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, SERVER, encode_key, read_plain
 from doorward.agent.successor import check_successor
 from doorward.agent.trial import try_application, try_files
 from doorward.core.errors import ConfigurationError, Fault, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import KeyKind, PrivateKey
-from doorward.files import read_limited
+from doorward.files import read_limited, replace_file
 from doorward.pki.lifecycle import renewal_time
 
 _LAST_PART = 10
@@ -98,6 +100,22 @@ def find_server(options: IdentityOptions) -> Server:
     return parse_server(data.decode("ascii", "replace"))
 
 
+def open_host(options: IdentityOptions, machine: Machine, root: x509.Certificate) -> EnrolmentHost:
+    """Return the enrolment host of an identity, judged by the newest list of the root that this machine has seen.
+
+    Raises:
+        RequestRefused: `server-not-trusted`.
+        ConfigurationError, MalformedInput: as `find_server`.
+    """
+    kept = load_root_list(options.directory, root)
+    host = EnrolmentHost(server=find_server(options), root=root, send=machine.send, root_list=kept)
+    host = host.with_newest_list()
+    if host.root_list is not None and host.root_list is not kept:
+        with suppress(OSError):  # on a full disk the list is fetched again the next time
+            replace_file(options.directory / ROOT_LIST, host.root_list.der, mode=0o644)
+    return host
+
+
 def renew(options: IdentityOptions, machine: Machine) -> Renewed:
     """Renew an identity now. The caller holds `locking.turn`.
 
@@ -113,7 +131,7 @@ def renew(options: IdentityOptions, machine: Machine) -> Renewed:
     # 1. the folder
     old = generations.load()
     generations.adopt()
-    host = EnrolmentHost(server=find_server(options), root=old.credential.root, send=machine.send)
+    host = open_host(options, machine, old.credential.root)
     # 2. the key
     key = pending.begin(old, lambda: machine.factory.generate(choose_kind(old)))
     # 3. the certificate
@@ -196,7 +214,13 @@ def _try(
         try_files(pending.chain_path, pending.key_path)
         advice = host.report(new, build_facts(options, machine, _due(new)))
         if options.trial:
-            try_application(options.trial, pending.chain_path, pending.key_path, new.credential.root)
+            try_application(
+                options.trial,
+                pending.chain_path,
+                pending.key_path,
+                new.credential.root,
+                root_list=host.root_list,
+            )
     except (Unavailable, MalformedInput):
         if not urgent:
             raise

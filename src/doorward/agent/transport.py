@@ -16,6 +16,7 @@ import http.client
 import re
 import socket
 import ssl
+import sys
 import threading
 import urllib.request
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from doorward.agent.root_list import RootList
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 
 REQUEST_SECONDS = 30.0
@@ -100,6 +102,7 @@ def fetch(
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
     seconds: float = REQUEST_SECONDS,
+    root_list: RootList | None = None,
 ) -> Response:
     """Make one request on one new connection.
 
@@ -111,6 +114,7 @@ def fetch(
         headers: more header fields.
         body: the body of a POST.
         seconds: for the whole request.
+        root_list: refuse a server with a certificate below an authority that the root has revoked.
 
     Returns:
         The response, with any status.
@@ -123,6 +127,8 @@ def fetch(
     deadline = _Deadline(seconds)
     try:
         with _dial(server, deadline) as raw, _secure(raw, server, context, deadline) as secure:
+            if root_list is not None and root_list.revokes(_read_verified_chain(secure)):
+                raise _revoked(server)
             connection = http.client.HTTPConnection(server.host, server.port)
             connection.sock = secure
             common = {"Host": server.authority, "User-Agent": "doorward-agent", "Connection": "close"}
@@ -187,6 +193,14 @@ def _secure(
         raise
     deadline.connected = True
     return secure
+
+
+def _read_verified_chain(secure: ssl.SSLSocket) -> list[bytes]:
+    """Return the chain that OpenSSL has verified, leaf first, DER. Before Python 3.13 only an inner method returns it."""
+    if sys.version_info >= (3, 13):
+        return list(secure.get_verified_chain())
+    inner = secure._sslobj  # type: ignore[attr-defined]  # noqa: SLF001  there is no other way
+    return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in inner.get_verified_chain()]
 
 
 def _read(response: http.client.HTTPResponse, server: ServerEndpoint, deadline: _Deadline) -> Response:
@@ -272,6 +286,14 @@ def _unreachable(server: ServerEndpoint, error: OSError, *, closed: bool) -> Una
         if closed
         else f"{server.authority} cannot be reached: {why}",
         hint="check the network (VPN, proxy), and whether the link is meant for this network",
+    )
+
+
+def _revoked(server: ServerEndpoint) -> RequestRefused:
+    return RequestRefused(
+        "server-not-trusted",
+        f"{server.authority} proves its name by an issuing authority that was retired: its key may be known to somebody",
+        hint="somebody may intercept the connection: use another network, and tell your administrator",
     )
 
 

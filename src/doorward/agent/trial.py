@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.agent.link import Server
+from doorward.agent.root_list import RootList
 from doorward.agent.transport import fetch, pinned_context
 from doorward.core.errors import DoorwardError, IntegrityError, MalformedInput, Unavailable
 
@@ -43,8 +44,22 @@ def try_files(chain: Path, key: Path) -> None:
         ) from None
 
 
-def try_application(application: Server, chain: Path, key: Path, root: x509.Certificate) -> None:
+def try_application(
+    application: Server,
+    chain: Path,
+    key: Path,
+    root: x509.Certificate,
+    *,
+    root_list: RootList | None = None,
+) -> None:
     """Ask an application once, with the new certificate.
+
+    Args:
+        application: host and port.
+        chain: the new certificate and its issuers, PEM.
+        key: its key, PEM.
+        root: the identity's root.
+        root_list: the root's revocation list.
 
     Raises:
         Unavailable: `trial-failed`: it was not reached, or it refused the certificate.
@@ -53,7 +68,7 @@ def try_application(application: Server, chain: Path, key: Path, root: x509.Cert
     context.load_default_certs()  # the application may have a certificate of a public authority
     context.load_cert_chain(chain, key)
     try:
-        status = fetch(application, "HEAD", "/", context).status
+        status = fetch(application, "HEAD", "/", context, root_list=root_list).status
     except MalformedInput:
         return  # another protocol than HTTP: TLS accepted the certificate, and something answered
     except DoorwardError as error:

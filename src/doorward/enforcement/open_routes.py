@@ -45,6 +45,7 @@ ENROLMENT_ROUTES = (
     OpenRoute(method="GET", path="/join"),
     OpenRoute(method="GET", path="/root.pem"),
     OpenRoute(method="GET", path="/roots.pem"),
+    OpenRoute(method="GET", path="/roots.crl"),
     OpenRoute(method="GET", path="/static/{name}"),
     OpenRoute(method="POST", path="/v1/certificates"),
     OpenRoute(method="GET", path="/renew/nonce"),

@@ -3,6 +3,7 @@
     GET  /, /join            the page of the link
     GET  /root.pem           the root certificate, which a link names
     GET  /roots.pem          every trusted root, and their cross-certificates
+    GET  /roots.crl          the newest revocation list of every trusted root, with which clients refuse a retired authority
     GET  /static/<name>.css  the style of the page
     POST /v1/certificates    exchange a CSR and a token for a certificate
     GET  /renew/nonce, POST /renew, POST /renew/report
@@ -27,7 +28,7 @@ from doorward.web.look.languages import language_of
 from doorward.web.look.rendering import Look
 from doorward.web.pool import UseCasePool
 from doorward.web.renewal import RenewalExchange
-from doorward.web.status import root_pem, roots_pem
+from doorward.web.status import root_lists_pem, root_pem, roots_pem
 from doorward.web.token_exchange import TokenExchange
 
 _PAGE_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -62,6 +63,7 @@ class EnrolmentSurface:
             "/static/{name}": self.static,
             "/root.pem": self.root,
             "/roots.pem": self.roots,
+            "/roots.crl": self.root_lists,
             "/v1/certificates": self._exchange.answer,
             "/renew/nonce": self._renewal.nonce,
             "/renew": self._renewal.renew,
@@ -92,3 +94,7 @@ class EnrolmentSurface:
         return Response(
             pem, media_type="application/x-pem-file", headers={"Cache-Control": "public, max-age=300"}
         )
+
+    async def root_lists(self, _request: Request) -> Response:
+        """Answer with the newest revocation lists of the roots; the client must check who signed them."""
+        return await self._answer_pem(root_lists_pem)

@@ -36,6 +36,7 @@ from doorward.authority.inventory import root_certificate
 from doorward.authority.status.partitions import FULL, division_of
 from doorward.authority.status.publication import AUTHORITY_PATH, CRL_PATH, OCSP_PATH, PARTITION_PATH
 from doorward.authority.status.responder import answer_ocsp, authority_certificate, find_faults
+from doorward.authority.status.root_crl import newest_root_lists
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound
 from doorward.stores.services import Services
 from doorward.web.downloads import MAX_DOWNLOADS, Downloads
@@ -192,6 +193,12 @@ class StatusSurface:
 def root_pem(services: Services) -> bytes:
     """Return the root certificate in PEM; raises `NotFound` (`not-founded`)."""
     return x509.load_der_x509_certificate(root_certificate(services).der).public_bytes(Encoding.PEM)
+
+
+def root_lists_pem(services: Services) -> bytes:
+    """Return the newest CRL of each trusted root in PEM; raises `NotFound` (`not-founded`)."""
+    crls = (x509.load_der_x509_crl(der) for der in newest_root_lists(services))
+    return b"".join(one.public_bytes(Encoding.PEM) for one in crls)
 
 
 def roots_pem(services: Services) -> bytes:

@@ -11,11 +11,14 @@ from doorward.agent.credential import Credential, parse_key, read_chain, read_ro
 from doorward.agent.generations import Identity
 from doorward.agent.link import Server, parse_server, render_server
 from doorward.agent.renewal import EnrolmentHost, Exchange
+from doorward.agent.root_list import find_root_list, parse_root_list
 from doorward.agent.state import parse_state, render_state
 from doorward.agent.transport import Response
 from tests.support.certificates.issuing import toy_ca
+from tests.support.certificates.status import crl_of
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
+from tests.support.renewal_server import pem_of_lists
 
 _SERVER = Server(host="enroll.corp.example", port=443)
 _NONCE = b'{"nonce": "bm9uY2U", "time": "2026-11-29T18:00:00Z"}'
@@ -100,7 +103,27 @@ def _identity() -> Harness:
     return Harness(seeds=(leaf.key_pem, leaf.pem + root.pem, root.pem), judge=judge)
 
 
+def _root_list() -> Harness:
+    root = toy_ca()
+
+    def judge(data: bytes) -> object:
+        read = find_root_list if data.startswith(b"-----") else parse_root_list
+        found = read(data, root.certificate)
+        assert found.revokes([root.leaf("alice").der, root.der]) is False
+        return len(found.serials)
+
+    return Harness(
+        seeds=(crl_of(root, number=7), crl_of(root, 1, 2, number=8), pem_of_lists(crl_of(root))), judge=judge
+    )
+
+
 AGENT_TARGETS = (
+    Target(
+        name="root-list",
+        covers=("agent.root_list.parse_root_list", "agent.root_list.find_root_list"),
+        shape=Shape.DER,
+        prepare=_root_list,
+    ),
     Target(
         name="renewal-answers",
         covers=("agent.renewal.EnrolmentHost",),

@@ -30,6 +30,7 @@ from doorward.pki.crl import CrlEntry, build_crl, sign_crl
 from doorward.stores.prerequisites import load_key, require_authority, require_keys
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord
+from doorward.stores.roots import trusted_roots
 from doorward.stores.services import Services
 
 ROOT_LIST_LIFETIME = timedelta(days=365)
@@ -148,6 +149,18 @@ def root_list_end(services: Services) -> datetime | None:
     with services.work.read() as stores:
         head = _head(stores, require_authority(stores, AuthorityKind.ROOT))
     return None if head is None else head.next_update
+
+
+def newest_root_lists(services: Services) -> tuple[bytes, ...]:
+    """Return the newest CRL of each trusted root in DER, that of the current root first.
+
+    Raises:
+        NotFound: `not-founded`.
+    """
+    with services.work.read() as stores:
+        require_authority(stores, AuthorityKind.ROOT)
+        found = [stores.status.crl(root.id, FULL) for root in trusted_roots(stores)]
+    return tuple(crl.der for crl in found if crl is not None)
 
 
 def unlisted_authorities(services: Services) -> tuple[AuthorityRecord, ...]:
