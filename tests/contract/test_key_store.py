@@ -21,8 +21,7 @@ def keys(request: pytest.FixtureRequest, tmp_path: Path) -> KeyStore:
     """An empty key store of each kind."""
     if request.param == "memory":
         return MemoryKeyStore()
-    FileKeyStore.create(tmp_path / "keys", PASSPHRASE)
-    return FileKeyStore.open(tmp_path / "keys", PASSPHRASE)
+    return FileKeyStore.create(tmp_path / "keys", PASSPHRASE)
 
 
 def public(key: PrivateKey) -> bytes:

@@ -119,7 +119,6 @@ STEPS = {
     "passphrase": (module, "write_passphrase"),
     "settings": (module, "write_settings"),
     "key store": (FileKeyStore, "create"),
-    "unlocking": (FileKeyStore, "open"),
     "database": (SqliteDatabase, "create"),
     "schema": (compose, "migrate"),
     "log key": (FileKeyStore, "store"),

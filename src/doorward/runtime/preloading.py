@@ -14,6 +14,7 @@ The interpreter, its packages and this source may be in a place that the ordinar
 
 from __future__ import annotations
 
+import gc
 import importlib
 import pkgutil
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ from doorward.core.errors import ConfigurationError, Fault
 _NOT_NEEDED = (
     "doorward.cli",
     "doorward.demo",
+    "doorward.storage.migrating",  # with Alembic; a role refuses a database of another schema
     "doorward.storage.migrations",
     "doorward.storage.postgresql",  # its driver may not be installed: `opening.load_driver` imports it if it is wanted
 )
@@ -56,6 +58,9 @@ LATER = (
     "zxcvbn.time_estimates",
 )
 """Modules that libraries import when they are first used."""
+
+OBJECTS_BETWEEN_COLLECTIONS = 700, 10, 10
+"""As the interpreter has it, for each generation; a command that loads modules looks for garbage less often (`cli.program`)."""
 
 
 def preload_all() -> None:
@@ -93,3 +98,12 @@ def preload(modules: Iterable[str]) -> None:
                     )
                 ]
             ) from None
+
+
+def keep_what_is_loaded() -> None:
+    """Call it once, when a role has loaded everything: from now on the garbage collector leaves these objects out.
+
+    They stay until the process ends. Otherwise each full collection searches all of them, while connections wait.
+    """
+    gc.freeze()
+    gc.set_threshold(*OBJECTS_BETWEEN_COLLECTIONS)

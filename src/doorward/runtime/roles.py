@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from doorward.runtime.preloading import preload_all
+from doorward.runtime.preloading import keep_what_is_loaded, preload_all
 from doorward.runtime.privileges import Account, Capability, drop, shed
 
 READY_VARIABLE = "DOORWARD_READY_FD"
@@ -23,7 +23,7 @@ def is_root() -> bool:
 def become_ordinary(
     account: Account | None, *, keep: frozenset[Capability], hand_down: frozenset[Capability]
 ) -> None:
-    """Give up root for good if we have it, and in any case every capability but the named ones.
+    """Give up root for good if we have it, and in any case every capability but the named ones; then loading is over.
 
     Args:
         account: the user to become (`Installation.account`); None if we are not root.
@@ -32,9 +32,10 @@ def become_ordinary(
     """
     if account is None:
         shed(keep=keep, hand_down=hand_down)
-        return
-    preload_all()
-    drop(account, keep=keep, hand_down=hand_down)
+    else:
+        preload_all()
+        drop(account, keep=keep, hand_down=hand_down)
+    keep_what_is_loaded()
 
 
 class SignalledEvent(threading.Event):

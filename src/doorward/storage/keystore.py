@@ -85,8 +85,8 @@ class FileKeyStore:
             raise _unreadable(folder, error) from error
 
     @classmethod
-    def create(cls, folder: Path, passphrase: bytes) -> None:
-        """Make an empty key store that no other user can read.
+    def create(cls, folder: Path, passphrase: bytes) -> FileKeyStore:
+        """Make an empty key store that no other user can read; return it, open.
 
         Args:
             folder: made if it is missing, mode 0700.
@@ -102,7 +102,7 @@ class FileKeyStore:
             "kdf": {"name": "scrypt", "n": SCRYPT_N, "r": SCRYPT_R, "p": SCRYPT_P},
             "salt": os.urandom(SALT_BYTES).hex(),
         }
-        _, check = _derive(passphrase, bytes.fromhex(str(header["salt"])))
+        key, check = _derive(passphrase, bytes.fromhex(str(header["salt"])))
         header["verifier"] = _verifier(header, check)
         with _locked(folder):
             _check_closed(folder)
@@ -113,6 +113,7 @@ class FileKeyStore:
                     hint="use another data directory, or keep the present installation",
                 )
             replace_file(folder / HEADER, json.dumps(header, indent=2).encode() + b"\n")
+        return cls(folder, str(header["store"]), key)
 
     @classmethod
     def open(cls, folder: Path, passphrase: bytes) -> FileKeyStore:

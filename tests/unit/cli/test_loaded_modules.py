@@ -108,6 +108,25 @@ def test_the_completion_of_names_loads_no_server(site: Site, words: str) -> None
     assert heavy(set(json.loads(done.stderr.splitlines()[-1]))) <= {"asyncio", "ssl"}
 
 
+def test_a_command_does_not_search_what_it_loads_for_garbage(site: Site) -> None:
+    """Neither while it loads nor at its end: that took a third of the time of a command that needs `cryptography`."""
+    script = (
+        "import gc, sys\n"
+        "sys.argv = ['doorward', 'ca', 'export']\n"
+        "from doorward.cli.__main__ import main\n"
+        "before = gc.get_stats()[2]['collections']\n"
+        "try:\n    main()\n"
+        "except SystemExit:\n    pass\n"
+        "print(gc.get_stats()[2]['collections'] - before, gc.get_freeze_count(), file=sys.stderr)\n"
+    )
+    environ = {"DOORWARD_DATA": str(site.data), "PATH": "/usr/bin:/bin"}
+    done = run_program([sys.executable, "-c", script], env=environ, check=True)
+    collections, left_out = map(int, done.stderr.splitlines()[-1].split())
+    assert "BEGIN CERTIFICATE" in done.stdout
+    assert collections == 0
+    assert left_out > 10_000
+
+
 def test_the_version_loads_no_settings(site: Site) -> None:
     """What asks nothing of an installation reads no settings."""
     modules = loaded(site, ["--version"])

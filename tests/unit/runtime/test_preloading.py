@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import pytest
 
 from doorward.core.errors import ConfigurationError
-from doorward.runtime.preloading import LATER, preload, preload_all
+from doorward.runtime.preloading import LATER, keep_what_is_loaded, preload, preload_all
 
 
 def test_everything_is_loaded() -> None:
@@ -28,3 +29,18 @@ def test_a_module_that_is_missing_is_said_at_once() -> None:
     assert caught.value.code == "module-missing"
     assert "doorward.absent" in caught.value.detail
     assert caught.value.hint == "reinstall doorward"
+
+
+def test_what_is_loaded_is_not_searched_for_garbage() -> None:
+    """A role collects as the interpreter does by default, but only what it made after its start."""
+    usual, before = gc.get_threshold(), gc.get_freeze_count()
+    try:
+        gc.set_threshold(50_000)
+        keep_what_is_loaded()
+        assert gc.get_freeze_count() > before
+        assert len(gc.get_objects()) < gc.get_freeze_count()
+        assert gc.get_threshold() == (700, 10, 10)
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*usual)

@@ -42,8 +42,7 @@ def keys(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(keys: Path) -> FileKeyStore:
     """A store that was made and opened."""
-    FileKeyStore.create(keys, PASSPHRASE)
-    return FileKeyStore.open(keys, PASSPHRASE)
+    return FileKeyStore.create(keys, PASSPHRASE)
 
 
 def plain(key: PrivateKey) -> bytes:

@@ -215,9 +215,9 @@ class Installation:
         missing.
         """
         passphrase = self.read_passphrase(self.settings.passphrase_file, "passphrase for the key store")
-        if not lazy.keystore.FileKeyStore.exists(self.layout.keys):
-            lazy.keystore.FileKeyStore.create(self.layout.keys, passphrase)
-        self._keys = lazy.keystore.FileKeyStore.open(self.layout.keys, passphrase)
+        store = lazy.keystore.FileKeyStore
+        found = store.exists(self.layout.keys)
+        self._keys = (store.open if found else store.create)(self.layout.keys, passphrase)
         with closing(self._open()) as database:
             migrate(database)
         if LOG_KEY not in self._keys.names():
