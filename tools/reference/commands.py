@@ -37,6 +37,20 @@ Results go to standard output, everything else to standard error. `doorward --ve
 | 130 | interrupted by Ctrl-C; `up`, `serve`, `gateway` and `demo` exit with 0, because Ctrl-C closes them in order |
 
 The codes of errors are in [errors.md](errors.md).
+
+## Questions
+
+A command that removes something for good asks first if it runs at a terminal and `--json` is not given. `--yes` answers before the
+question. Without a terminal these commands ask nothing and remove at once: a removal never opens access, and a script that
+removes a person must not stop at a question.
+
+| without a terminal, these need `--yes` | because |
+| --- | --- |
+| `ca import` | it gives trust to another organisation |
+| `group remove GROUP` without members | a member that was forgotten would remove the whole group |
+| `ca rotate retire` and `undo`, if a key is destroyed | the key cannot be made again |
+
+`cert revoke`, `cert hold` and `suspend` never ask: after a loss they must be fast.
 """
 
 EVERYWHERE = frozenset({"as_json", "data", "help"})

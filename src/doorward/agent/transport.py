@@ -285,7 +285,9 @@ def _unreachable(server: ServerEndpoint, error: OSError, *, closed: bool) -> Una
         f"{server.authority} closed the connection: {why}"
         if closed
         else f"{server.authority} cannot be reached: {why}",
-        hint="check the network (VPN, proxy), and whether the link is meant for this network",
+        hint=f"nothing answers on port {server.port} of this machine: start the door (`doorward up`), and check the port of the link"
+        if server.is_local
+        else "check the network (VPN, proxy), and whether the link is meant for this network",
     )
 
 

@@ -76,7 +76,9 @@ def open_exported_key(exported: bytes, passphrase: bytes) -> PrivateKey:
         check_public_key(key.public_key())
     except Exception as fault:  # the library may raise any exception; a parser must be total
         raise MalformedInput(
-            "export-unreadable", "the file is not an exported key, or the passphrase does not open it"
+            "export-unreadable",
+            "the file is not an exported key, or the passphrase does not open it",
+            hint="name the file that `doorward ca export --root --out FILE` wrote, and the passphrase that was given then",
         ) from fault
     return cast("PrivateKey", key)  # check_public_key has checked the kind of the key
 

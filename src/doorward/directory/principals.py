@@ -259,7 +259,9 @@ def check_groups(groups: Sequence[str]) -> tuple[str, ...]:
     """Return the checked names without duplicates, sorted; raise `MalformedInput` (`too-many-groups`, `name-malformed`)."""
     if len(groups) > GROUPS_LIMIT:
         raise MalformedInput(
-            "too-many-groups", f"one command may name {GROUPS_LIMIT} groups at most, not {len(groups)}"
+            "too-many-groups",
+            f"one command may name {GROUPS_LIMIT} groups at most, not {len(groups)}",
+            hint="name the rest in another command",
         )
     return tuple(sorted({parse_principal_name(group) for group in groups}))
 

@@ -99,7 +99,9 @@ def _read_blocks(data: bytes) -> Iterator[bytes]:
         label = block["label"]
         if label != block["end"]:
             raise MalformedInput(
-                "certificate-malformed", "the END line of a block has another name than its BEGIN line"
+                "certificate-malformed",
+                "the END line of a block has another name than its BEGIN line",
+                hint="the file may be cut or edited: get it again",
             )
         if label in _CERTIFICATES:
             yield _decode(block["body"])
@@ -116,7 +118,11 @@ def _decode(body: bytes) -> bytes:
     try:
         return base64.b64decode(b"".join(text.split()), validate=True)
     except binascii.Error:
-        raise MalformedInput("certificate-malformed", "a block has characters that are not base64") from None
+        raise MalformedInput(
+            "certificate-malformed",
+            "a block has characters that are not base64",
+            hint="the file may be cut or edited: get it again",
+        ) from None
 
 
 def _other(label: bytes) -> MalformedInput:

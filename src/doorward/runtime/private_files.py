@@ -47,8 +47,8 @@ def refuse_existing(path: Path, *, option: str, force: bool | None = None) -> No
         raise _exists(path, option, may_force=force is not None)
 
 
-def write_output(path: Path, data: bytes, *, force: bool, mode: int = 0o600) -> None:
-    """Write a file that `--out` names; one that exists is replaced only with `--force`.
+def write_output(path: Path, data: bytes, *, force: bool, option: str = "--out", mode: int = 0o600) -> None:
+    """Write a file that an option names; one that exists is replaced only with `--force`.
 
     Raises:
         RequestRefused: `file-exists`.
@@ -57,8 +57,8 @@ def write_output(path: Path, data: bytes, *, force: bool, mode: int = 0o600) -> 
     if force:
         replace_file(path, data, mode=mode)
         return
-    refuse_existing(path, option="--out", force=force)
-    create_private(path, data, mode=mode)
+    refuse_existing(path, option=option, force=force)
+    create_private(path, data, option=option, mode=mode)
 
 
 def _exists(path: Path, option: str, *, may_force: bool) -> RequestRefused:

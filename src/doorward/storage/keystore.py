@@ -155,7 +155,7 @@ class FileKeyStore:
         """
         path = self._path(name)
         try:
-            data = _read(path, NotFound("key-unknown", f"there is no key named {name}"))
+            data = _read(path, _unknown(name))
         except NotFound:
             self._opened.pop(name, None)
             raise
@@ -205,7 +205,7 @@ class FileKeyStore:
             try:
                 path.unlink()
             except FileNotFoundError:
-                raise NotFound("key-unknown", f"there is no key named {name}") from None
+                raise _unknown(name) from None
             sync_folder(self._folder)
 
     def names(self) -> list[str]:
@@ -313,4 +313,13 @@ def _damaged(code: str, path: Path) -> IntegrityError:
         f"the file {path.name} of the key store was altered or is damaged",
         hint="restore this file from the last backup",
         file=path.name,
+    )
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(
+        "key-unknown",
+        f"there is no key named {name}",
+        hint="a key file is missing in the folder of the keys: restore it with the database from one backup "
+        "(docs/how-to/back-up.md)",
     )

@@ -144,7 +144,11 @@ def install(
         certificate = x509.load_der_x509_certificate(der)
         kind = check_public_key(certificate.public_key())[1]
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise MalformedInput("certificate-malformed", "this is not an X.509 v3 certificate") from None
+        raise MalformedInput(
+            "certificate-malformed",
+            "this is not an X.509 v3 certificate",
+            hint="name the certificate that the root made of the request, in PEM or DER",
+        ) from None
     rollover = require_rollover(services)
     with services.work.read() as stores:
         installed = stores.authorities.get(rollover.new_id) if rollover.new_id else None

@@ -183,7 +183,11 @@ def _read(file: Path) -> bytes:
         return parts.pem.read_bounded(file, LARGEST_FILE)
     data = sys.stdin.buffer.read(LARGEST_FILE + 1)
     if len(data) > LARGEST_FILE:
-        raise MalformedInput("file-too-large", f"standard input has more than {LARGEST_FILE} bytes")
+        raise MalformedInput(
+            "file-too-large",
+            f"standard input has more than {LARGEST_FILE} bytes",
+            hint="divide it into several files",
+        )
     return data
 
 

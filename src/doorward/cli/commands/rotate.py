@@ -116,9 +116,9 @@ def csr(state: State, out: Path | None, extensions: Path | None, force: bool) ->
     pem = parts.rollover.ceremony.render_request(done.value)
     if extensions is not None:
         text = parts.rollover.ceremony.openssl_extensions(services)
-        _write(extensions, text.encode("ascii"), option="--extensions", force=force)
+        parts.private_files.write_output(extensions, text.encode("ascii"), option="--extensions", force=force)
     if out is not None:
-        _write(out, pem, option="--out", force=force)
+        parts.private_files.write_output(out, pem, option="--out", force=force)
     text = pem.decode("ascii")
     line = f"written to {escape(str(out))}" if out is not None else escape(text.rstrip())
     state.output.result({**_record_value(done.value), "request": text}, line, notes=done.notes)
@@ -350,13 +350,6 @@ def _ask(state: State, installation: Installation, word: str, *, yes: bool, **to
     found = parts.rollover.viewing.preview(installation.services, _step(word), **told)
     if found.refusal is None and found.destroys:
         ask_always(state, "; ".join(found.sentences), yes=yes)
-
-
-def _write(path: Path, data: bytes, *, option: str, force: bool) -> None:
-    if force:
-        parts.files.replace_file(path, data)
-    else:
-        parts.private_files.create_private(path, data, option=option)
 
 
 def _tell(state: State, installation: Installation, done: ChangeResult[RolloverRecord], text: str) -> None:

@@ -52,7 +52,11 @@ def read_serial_file(data: bytes) -> list[str]:
     found = [line.strip() for line in text.splitlines()]
     found = [line for line in found if line]
     if len(found) > MOST_SERIALS:
-        raise MalformedInput("too-many-rows", f"the file has more than {MOST_SERIALS} serial numbers")
+        raise MalformedInput(
+            "too-many-rows",
+            f"the file has more than {MOST_SERIALS} serial numbers",
+            hint="divide it into several files",
+        )
     return found
 
 
@@ -150,6 +154,7 @@ def state_serial_within(
         raise RequestRefused(
             "serials-too-many",
             f"the manufacturer {manufacturer.name} has {MOST_SERIALS} serial numbers already",
+            hint="let an operator approve the other devices: `doorward device pending`, `doorward device approve`",
         )
     record = FactorySerialRecord(
         tenant=TENANT,

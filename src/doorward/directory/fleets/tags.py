@@ -142,7 +142,9 @@ def _check_template(approval: ApprovalMode, template: str) -> None:
 def _check_groups(groups: Sequence[str]) -> tuple[str, ...]:
     if len(groups) > MOST_GROUPS:
         raise MalformedInput(
-            "too-many-groups", f"a tag may have {MOST_GROUPS} groups at most, not {len(groups)}"
+            "too-many-groups",
+            f"a tag may have {MOST_GROUPS} groups at most, not {len(groups)}",
+            hint="put the groups into one group (`doorward group add GROUP MEMBER`, a member may be a group), and name only this one",
         )
     for group in groups:
         template = parse_template(group)

@@ -155,7 +155,11 @@ def _split_groups(cell: Cell) -> list[str]:
 
 def _parse_name(text: str) -> str:
     if not text:
-        raise MalformedInput("name-malformed", "this row has no name")
+        raise MalformedInput(
+            "name-malformed",
+            "this row has no name",
+            hint="write a name into the column `name`, or remove the row",
+        )
     if "/" in text:
         raise MalformedInput(
             "name-malformed",

@@ -78,7 +78,11 @@ class FactorySerials:
 
         manufacturer = self._find_manufacturer(entry.manufacturer or "")
         if manufacturer is None:
-            raise NotFound("manufacturer-unknown", f"there is no manufacturer named {entry.manufacturer!a}")
+            raise NotFound(
+                "manufacturer-unknown",
+                f"there is no manufacturer named {entry.manufacturer!a}",
+                hint="`doorward manufacturer list` shows all; `doorward manufacturer import` adds one",
+            )
         state_serial_within(
             services,
             self._stores,

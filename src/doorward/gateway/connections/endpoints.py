@@ -85,4 +85,9 @@ def _number(digits: str, most: int) -> int:
 
 
 def _malformed(text: str) -> NoReturn:
-    raise MalformedInput("endpoint-malformed", "not an address with a port", text=text[:_MAX_TEXT]) from None
+    raise MalformedInput(
+        "endpoint-malformed",
+        "not an address with a port",
+        hint="write address:port, and an IPv6 address in brackets: [2001:db8::1]:8443",
+        text=text[:_MAX_TEXT],
+    ) from None

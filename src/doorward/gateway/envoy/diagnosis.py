@@ -73,7 +73,10 @@ def explain_bind(number: int, place: str, *, holder: str = "") -> Unavailable:
             place=place,
         )
     return Unavailable(
-        "envoy-would-not-start", f"nothing can listen on {place}: {os.strerror(number)}", place=place
+        "envoy-would-not-start",
+        f"nothing can listen on {place}: {os.strerror(number)}",
+        hint="choose an address of this machine and a free port with gateway_listen in doorward.toml",
+        place=place,
     )
 
 

@@ -164,6 +164,7 @@ def _judge(services: Services, context: _ResultContext, body: bytes, now: dateti
             raise RequestRefused(
                 "evidence-too-much",
                 f"with this CRL of {len(body)} bytes all CRLs of the partner exceed {limit} MiB together",
+                hint="ask the partner for OCSP, or for CRLs in smaller parts; those that are kept stay in use until they expire",
             )
 
         def is_named(crl: Crl) -> bool:

@@ -180,6 +180,7 @@ class SqlCertificates:
                 raise NotFound(
                     "certificate-unknown",
                     f"the list cannot continue after the certificate {wanted.after_id}, because it does not exist",
+                    hint="begin the list again without --after",
                 )
             key = tuple_(_C.created_at, _C.id)
             statement = statement.where(
@@ -331,4 +332,6 @@ def _record(row: AnyRow, der: bytes) -> CertificateRecord:
 
 
 def _unknown() -> NotFound:
-    return NotFound("certificate-unknown", "there is no such certificate")
+    return NotFound(
+        "certificate-unknown", "there is no such certificate", hint="`doorward cert list` shows all"
+    )

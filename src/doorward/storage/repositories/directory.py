@@ -97,6 +97,12 @@ _ADD_MEMBER = DriverStatement(
 _REMOVE_MEMBER = DriverStatement(
     "DELETE FROM group_members WHERE tenant = :this_tenant AND principal_id = :member AND group_id = :of"
 )
+_TAKEN = (
+    "choose another name: a person, a device and a service cannot have the same; `doorward person list`, "
+    "`doorward device list` and `doorward service list` show those in use"
+)
+"""The hint for a name that is in use."""
+
 _NESTINGS = DriverStatement(
     """SELECT i.name, o.name FROM group_nestings AS n
     JOIN groups AS i ON i.id = n.inner_id
@@ -172,7 +178,7 @@ class SqlDirectory:
             created_at=to_microseconds(created_at),
         )
         if not added:
-            raise RequestRefused("name-taken", f"the name {principal.name} is in use")
+            raise RequestRefused("name-taken", f"the name {principal.name} is in use", hint=_TAKEN)
         for group in principal.direct_groups:
             self.add_member(group, principal.id)
 
@@ -197,7 +203,7 @@ class SqlDirectory:
         if known is not None and state is not _REMOVED:
             holder = self.by_name(known.name)
             if holder is not None and holder.id != principal_id:
-                raise RequestRefused("name-taken", f"the name {known.name} is in use")
+                raise RequestRefused("name-taken", f"the name {known.name} is in use", hint=_TAKEN)
         if not self._transaction.driver_change(_SET_STATE, of=principal_id, state=state.value):
             raise _unknown_principal()
 
@@ -232,7 +238,11 @@ class SqlDirectory:
         """Add a group."""
         at = to_microseconds(created_at)
         if not self._transaction.driver_change(_ADD_GROUP, id=group_id, name=name, created_at=at):
-            raise RequestRefused("name-taken", f"the group {name} exists")
+            raise RequestRefused(
+                "name-taken",
+                f"the group {name} exists already",
+                hint="add members with `doorward group add`, or choose another name",
+            )
 
     def groups(self) -> Mapping[str, int]:
         """Return every group name with the number of principals put into it; removed ones do not count."""
@@ -286,7 +296,11 @@ class SqlDirectory:
         self._transaction.require_writable()
         group_id: str | None = self._transaction.driver_value(_GROUP, name=group)
         if group_id is None:
-            raise NotFound("group-unknown", f"there is no group named {group}")
+            raise NotFound(
+                "group-unknown",
+                f"there is no group named {group}",
+                hint="`doorward group list` shows all groups, `doorward group create` creates one",
+            )
         return group_id
 
     def _known(self, group: str, principal_id: str) -> str:

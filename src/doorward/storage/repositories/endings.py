@@ -51,6 +51,7 @@ class SqlEndings:
                 raise NotFound(
                     "certificate-unknown",
                     f"the list cannot continue after the certificate {after[:64]}, because it does not exist",
+                    hint="begin the list again without --after",
                 )
             at = from_microseconds(value)
             begin = max(since, at - _TICK)

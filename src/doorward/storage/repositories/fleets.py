@@ -156,7 +156,11 @@ class SqlManufacturers:
             removed_at=to_optional_microseconds(manufacturer.removed_at),
         )
         if not added:
-            raise RequestRefused("name-taken", f"there is a manufacturer named {manufacturer.name}")
+            raise RequestRefused(
+                "name-taken",
+                f"there is a manufacturer named {manufacturer.name} already",
+                hint="choose another name; `doorward manufacturer list` shows those in use",
+            )
         for one in authorities:
             self._transaction.require_writable(one.tenant)
             self._transaction.driver_change(
@@ -315,7 +319,11 @@ class SqlEnrolmentTags:
             closed_at=to_optional_microseconds(tag.closed_at),
         )
         if not added:
-            raise RequestRefused("name-taken", f"there is a tag named {tag.name}")
+            raise RequestRefused(
+                "name-taken",
+                f"there is a tag named {tag.name} already",
+                hint="choose another name; `doorward tag list` shows those in use",
+            )
 
     def by_name(self, name: str) -> EnrolmentTagRecord | None:
         """Return the tag with this name."""

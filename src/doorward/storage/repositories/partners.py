@@ -109,7 +109,11 @@ class SqlPartners:
         """Add a partner."""
         self._transaction.require_writable(partner.tenant)
         if not self._transaction.add(_ADD, **_values(partner)):
-            raise RequestRefused("name-taken", f"there is a partner named {partner.name} already")
+            raise RequestRefused(
+                "name-taken",
+                f"there is a partner named {partner.name} already",
+                hint="choose another name; `doorward partner list` shows those in use, and `ca import --replace` changes a partner",
+            )
 
     def save(self, partner: PartnerRecord) -> None:
         """Replace the terms of a partner."""

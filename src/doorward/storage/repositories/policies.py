@@ -77,7 +77,11 @@ class SqlApplications:
             created_at=to_microseconds(created_at),
         )
         if not added:
-            raise RequestRefused("name-taken", f"there is an application named {application.name} already")
+            raise RequestRefused(
+                "name-taken",
+                f"there is an application named {application.name} already",
+                hint="choose another name; `doorward app list` shows those in use",
+            )
 
     def remove(self, application_id: str, removed_at: datetime) -> None:
         """Mark an application as removed; raise `NotFound` if there is none."""

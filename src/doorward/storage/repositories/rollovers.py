@@ -50,7 +50,11 @@ class SqlRollovers:
         """Add one; an index refuses a second open one."""
         self._transaction.require_writable(rollover.tenant)
         if not self._transaction.driver_change(_ADD, **_values(rollover)):
-            raise RequestRefused("rollover-open", "a rollover of the authority is going on already")
+            raise RequestRefused(
+                "rollover-open",
+                "a rollover of the authority is going on already",
+                hint="`doorward ca rotate status` says what comes next; `doorward ca rotate undo` ends it",
+            )
 
     def move(self, rollover: RolloverRecord, before: RolloverRecord) -> bool:
         """Replace it if its state and its change are still those: one statement compares and sets."""

@@ -137,6 +137,7 @@ class PortalFactors:
             raise Unavailable(
                 "factor-throttled",
                 f"too many wrong tries: the next try is possible in {_in_words(seconds)}",
+                hint="wait, then try again",
                 retry_after_seconds=seconds,
             )
         raise _refused()

@@ -1,4 +1,4 @@
-"""For a certificate outside its dates the message names the clock, not an interception."""
+"""What a failed connection says: a wrong clock is no interception, and a door that does not run is no network."""
 
 from __future__ import annotations
 
@@ -26,3 +26,12 @@ def test_a_wrong_clock_is_named(code: int, clock: bool) -> None:  # noqa: FBT001
     assert refused.code == "server-not-trusted"
     assert ("clock" in refused.hint) is clock
     assert ("intercept" in refused.hint) is not clock
+
+
+@pytest.mark.parametrize(("host", "word"), [("enroll.corp.localhost", "doorward up"), ("10.0.0.1", "VPN")])
+def test_a_closed_door_of_this_machine_is_no_matter_of_the_network(host: str, word: str) -> None:
+    """The next step is to start the door; for another machine it is the way to it."""
+    link = Link(host=host, port=8443, token="t" * 43, root_sha256="0" * 64)
+    error = transport._unreachable(link, ConnectionRefusedError(111, "Connection refused"), closed=False)
+    assert word in error.hint
+    assert ("VPN" in error.hint) is not link.is_local
