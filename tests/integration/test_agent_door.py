@@ -22,7 +22,7 @@ from doorward.agent.keeper import Keeper
 from doorward.agent.link import Server
 from doorward.agent.options import IdentityOptions, Machine
 from doorward.authority.revocation import revoke
-from doorward.authority.rollover import moving, preparing
+from doorward.authority.rollover import moving, root_preparing
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import RequestRefused
@@ -184,13 +184,16 @@ def test_a_wrong_server_is_not_trusted(door: Doorway) -> None:
 
 
 def test_an_agent_moves_to_the_next_authority_by_itself(door: Doorway) -> None:
-    """While an authority is replaced, the next report is answered with "now"; the new pair opens the application."""
+    """While root and authority are replaced, the next report is answered with "now"; the new pair opens the application.
+
+    The host's certificate is below the new root then: the agent verifies it with its old one, and learns the new one.
+    """
     folder = enrolled(door, "boiler")
     clock = FakeClock(datetime.now(UTC))
     keeper = Keeper(IdentityOptions(directory=folder), machine(clock))
     keeper.step(clock.now())
     before, issuer = pair_of(folder), issuer_of(folder)
-    for step in (preparing.prepare, moving.activate, partial(moving.drain, window=timedelta(0))):
+    for step in (root_preparing.prepare_root, moving.activate, partial(moving.drain, window=timedelta(0))):
         make_step(door, step)
     clock.turn(hours=1)
     keeper.step(clock.now())
@@ -199,6 +202,7 @@ def test_an_agent_moves_to_the_next_authority_by_itself(door: Doorway) -> None:
     keeper.step(clock.now())
     assert pair_of(folder) != before
     assert issuer_of(folder) != issuer
+    assert (folder / "root.pem").read_bytes().count(b"BEGIN") == 2
     assert door.get(identity(folder), "/x").status == 200
     clock.turn(hours=7)
     after = pair_of(folder)

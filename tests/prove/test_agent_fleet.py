@@ -106,7 +106,7 @@ class Fleet:
         )
         return Keeper(IdentityOptions(directory=folder), machine)
 
-    def _send(self, _server: Server, _root: x509.Certificate, exchange: Exchange) -> Response:
+    def _send(self, _server: Server, _roots: tuple[x509.Certificate, ...], exchange: Exchange) -> Response:
         now = self.clock.now()
         hour = int((now - NOON) / timedelta(hours=1))
         if AWAY[0] <= now < AWAY[1]:

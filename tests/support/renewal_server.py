@@ -27,6 +27,7 @@ from doorward.agent.link import Server
 from doorward.agent.options import Finished, IdentityOptions, Machine
 from doorward.agent.renewal import Exchange
 from doorward.agent.root_list import ROOT_LISTS_PATH
+from doorward.agent.roots import ROOTS_PATH, ROOTS_TYPE, Roots
 from doorward.agent.store import CERTIFICATE, CHAIN, ROOT, SERVER, IdentityFolder
 from doorward.agent.transport import Response
 from doorward.core.errors import RequestRefused, Unavailable
@@ -73,6 +74,10 @@ class RenewalServer:
         self.leaf_options: dict[str, Any] = {}
         self.commands: list[tuple[str, ...]] = []
         self.failing: dict[str, int] = {}
+        self.offered: list[CertifiedKey] | None = None
+        self.cross_pem = b""
+        self.verified_by: tuple[x509.Certificate, ...] = ()
+        self.away_paths: tuple[str, ...] = ()
 
     def enrolled(self, folder: Path, name: str = "alice", *, kind: KeyKind = KeyKind.P256) -> Path:
         """Make an identity as an enrolment does."""
@@ -113,15 +118,11 @@ class RenewalServer:
         self.commands.append(tuple(command))
         return Finished(status=self.failing.get(command[0], 0), output="said\x1b something")
 
-    def send(self, server: Server, root: x509.Certificate, exchange: Exchange) -> Response:
-        """Answer as the enrolment host does."""
-        assert (server, root) == (HOST, self.root.certificate)
-        if exchange.path != ROOT_LISTS_PATH:
-            self.asked.append(exchange.path)
-        if self.away:
-            raise Unavailable("server-unreachable", "the server cannot be reached", hint="wait")
-        if exchange.root_list is not None and exchange.root_list.revokes([self.issuing.der, self.root.der]):
-            raise RequestRefused("server-not-trusted", "an authority that was retired")
+    def send(self, server: Server, roots: Roots, exchange: Exchange) -> Response:
+        """Answer as the enrolment host does; a client with none of the roots that verify it is refused."""
+        self._connect(server, roots, exchange)
+        if exchange.path == ROOTS_PATH:
+            return self._roots()
         if exchange.path == ROOT_LISTS_PATH:
             return Response(
                 status=200, media_type="application/x-pem-file", body=pem_of_lists(self.root_list)
@@ -138,6 +139,22 @@ class RenewalServer:
             return self._renew(members)
         return self._report(members)
 
+    def _connect(self, server: Server, roots: Roots, exchange: Exchange) -> None:
+        assert server == HOST
+        if not set(roots) & set(self.verified_by or (self.root.certificate,)):
+            raise RequestRefused("server-not-trusted", "the server's certificate is not verified")
+        if exchange.path not in (ROOT_LISTS_PATH, ROOTS_PATH):
+            self.asked.append(exchange.path)
+        if self.away or exchange.path in self.away_paths:
+            raise Unavailable("server-unreachable", "the server cannot be reached", hint="wait")
+        if exchange.root_list is not None and exchange.root_list.revokes([self.issuing.der, self.root.der]):
+            raise RequestRefused("server-not-trusted", "an authority that was retired")
+
+    def _roots(self) -> Response:
+        if self.offered is None:  # a host of an earlier version
+            return problem(404, "path-unknown")
+        return Response(status=200, media_type=ROOTS_TYPE, body=b"".join(one.pem for one in self.offered))
+
     def _renew(self, members: dict[str, str]) -> Response:
         message = self._proved(members, ProofUse.RENEW, "request")
         if message is None:
@@ -148,7 +165,7 @@ class RenewalServer:
         if self.lose_answers:
             self.lose_answers -= 1
             raise Unavailable("server-unreachable", "the connection was closed")
-        return Response(status=201, media_type=CHAIN_TYPE, body=leaf.pem + self.issuing.pem)
+        return Response(status=201, media_type=CHAIN_TYPE, body=leaf.pem + self.issuing.pem + self.cross_pem)
 
     def _report(self, members: dict[str, str]) -> Response:
         message = self._proved(members, ProofUse.REPORT, "facts")

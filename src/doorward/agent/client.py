@@ -6,7 +6,7 @@ The steps:
    no secret is sent on that connection;
 3. on a new connection the server proves its name by exactly that root, and gives the root's revocation list (`root_list`);
    on another one that no revoked authority vouches for, it gets the token and the CSR;
-4. the answer is checked (`credential`) and stored at once;
+4. the answer is checked (`credential`) and stored at once; if a new root is on its way, it is learned too (`roots`);
 5. the files are written (`store`).
 If a run is interrupted, the same command continues it. The key never leaves the machine.
 
@@ -18,13 +18,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.agent.credential import Credential, parse_credential, parse_root
+from doorward.agent.credential import Credential, parse_credential, parse_root, read_roots
 from doorward.agent.link import Link, render_server
 from doorward.agent.pkcs12 import Pkcs12Form, make_password, render_pkcs12
 from doorward.agent.root_list import (
@@ -36,6 +37,7 @@ from doorward.agent.root_list import (
     find_root_list,
     load_root_list,
 )
+from doorward.agent.roots import ROOTS_PATH, learn_roots, render_roots
 from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, SERVER, IdentityFolder
 from doorward.agent.transport import (
     REQUEST_SECONDS,
@@ -45,7 +47,7 @@ from doorward.agent.transport import (
     pinned_context,
     unverified_context,
 )
-from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
+from doorward.core.errors import DoorwardError, IntegrityError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Clock, KeyFactory, KeyKind, PrivateKey, RandomSource
 from doorward.pki.csr import build_csr
 
@@ -134,9 +136,11 @@ def enroll(
         root_list = _keep_root_list(folder, link, root, seconds)
         answer = request_certificate(link, root, key, seconds, root_list=root_list)
         # 4. the checks
-        credential = parse_credential(answer, key, root, clock.now())
-        folder.keep(ROOT, root.public_bytes(Encoding.PEM))
+        credential = parse_credential(answer, key, [root], clock.now())
+        folder.keep(ROOT, render_roots(credential.roots))
         folder.keep(CHAIN, _pem(credential))
+        credential = replace(credential, roots=fetch_roots(link, root, clock.now(), seconds))
+        folder.keep(ROOT, render_roots(credential.roots))
     # 5. the files
     # The agent renews there.
     folder.keep(SERVER, f"{render_server(link)}\n".encode())
@@ -202,6 +206,26 @@ def _keep_root_list(
     if found is not None and found is not kept:
         folder.keep(ROOT_LIST, found.der)
     return found
+
+
+def fetch_roots(
+    link: Link, root: x509.Certificate, now: datetime, seconds: float = REQUEST_SECONDS
+) -> tuple[x509.Certificate, ...]:
+    """Return the pinned root and, during a rollover of the root, the next one; the pinned one alone if there is no answer.
+
+    The certificate was issued already, so nothing is raised here; the next renewal asks again.
+    """
+    pinned = (root,)
+
+    def get(roots: tuple[x509.Certificate, ...]) -> Response:
+        context = pinned_context(render_roots(roots).decode("ascii"))
+        return fetch(link, "GET", ROOTS_PATH, context, seconds=seconds)
+
+    try:
+        found = learn_roots(pinned, get, now)
+    except Unavailable:
+        return pinned
+    return found if found[0] == root else pinned
 
 
 def request_certificate(
@@ -270,9 +294,10 @@ def _resume(folder: IdentityFolder, link: Link, key: PrivateKey, clock: Clock) -
     if not {ROOT, CHAIN} <= received.keys():
         return None
     try:
-        root = parse_root(received[ROOT], link.root_sha256)
-        return parse_credential(received[CHAIN], key, root, clock.now())
-    except (MalformedInput, RequestRefused):
+        pinned, *more = read_roots(received[ROOT])
+        parse_root(pinned.public_bytes(Encoding.PEM), link.root_sha256)
+        return parse_credential(received[CHAIN], key, [pinned, *more], clock.now())
+    except (MalformedInput, RequestRefused, IntegrityError):
         return None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -31,11 +32,14 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]{1,24000}-----
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """A checked certificate, the issuers between it and the root, and the root."""
+    """A checked certificate, the issuers between it and its root, and the roots that the identity trusts, at least one.
+
+    There is more than one root during a rollover of the root (`agent.roots`).
+    """
 
     certificate: x509.Certificate
     issuers: tuple[x509.Certificate, ...]
-    root: x509.Certificate
+    roots: tuple[x509.Certificate, ...]
 
     @property
     def name(self) -> str:
@@ -47,8 +51,9 @@ class Credential:
     @property
     def dates(self) -> tuple[datetime, datetime]:
         """Return the begin of the certificate, and the first end in its chain: an issuer may end before the leaf."""
-        ends = (one.not_valid_after_utc for one in (self.certificate, *self.issuers, self.root))
-        return self.certificate.not_valid_before_utc, min(ends)
+        ends = (one.not_valid_after_utc for one in (self.certificate, *self.issuers))
+        last = max(one.not_valid_after_utc for one in self.roots)
+        return self.certificate.not_valid_before_utc, min(*ends, last)
 
 
 def parse_root(data: bytes, sha256: str) -> x509.Certificate:
@@ -63,7 +68,7 @@ def parse_root(data: bytes, sha256: str) -> x509.Certificate:
         MalformedInput: `root-malformed`.
         RequestRefused: `root-not-pinned`.
     """
-    roots = _parse_pem(data, "root-malformed", "the root certificate")
+    roots = parse_certificates(data, "root-malformed", "the root certificate")
     if len(roots) != 1:
         raise MalformedInput(
             "root-malformed",
@@ -80,16 +85,18 @@ def parse_root(data: bytes, sha256: str) -> x509.Certificate:
     return roots[0]
 
 
-def parse_credential(data: bytes, key: PrivateKey, root: x509.Certificate, now: datetime) -> Credential:
+def parse_credential(
+    data: bytes, key: PrivateKey, roots: Sequence[x509.Certificate], now: datetime
+) -> Credential:
     """Return the certificate of an answer after every check.
 
     1. PEM, leaf first, at most 5; 2. the leaf holds our key; 3. the leaf is within its dates; 4. the leaf is for
-    clients; 5. the chain ends in the root.
+    clients; 5. the chain ends in one of the roots.
 
     Args:
         data: PEM chain without the root.
         key: the key that was made here.
-        root: the pinned root.
+        roots: the trusted roots, at least one.
         now: aware, UTC.
 
     Raises:
@@ -100,7 +107,7 @@ def parse_credential(data: bytes, key: PrivateKey, root: x509.Certificate, now: 
     Standard: RFC 5280 section 6.1. Not checked: revocation, because the certificate is seconds old.
     """
     # 1. form
-    leaf, *issuers = _parse_pem(data, "chain-malformed", "the certificate")
+    leaf, *issuers = parse_certificates(data, "chain-malformed", "the certificate")
     # 2. key
     if encode_public(leaf.public_key()) != encode_public(key.public_key()):
         raise _refused(
@@ -126,7 +133,11 @@ def parse_credential(data: bytes, key: PrivateKey, root: x509.Certificate, now: 
     # 5. chain
     moment = max(now, leaf.not_valid_before_utc)
     verifier = (
-        PolicyBuilder().store(Store([root])).time(moment).max_chain_depth(MAX_CHAIN).build_client_verifier()
+        PolicyBuilder()
+        .store(Store(list(roots)))
+        .time(moment)
+        .max_chain_depth(MAX_CHAIN)
+        .build_client_verifier()
     )
     try:
         verifier.verify(leaf, issuers)
@@ -134,10 +145,11 @@ def parse_credential(data: bytes, key: PrivateKey, root: x509.Certificate, now: 
         raise _refused(
             "certificate-not-trusted", "the certificate was not issued by the authority of your link"
         ) from None
-    return Credential(certificate=leaf, issuers=tuple(issuers), root=root)
+    return Credential(certificate=leaf, issuers=tuple(issuers), roots=tuple(roots))
 
 
-def _parse_pem(data: bytes, code: str, what: str) -> list[x509.Certificate]:
+def parse_certificates(data: bytes, code: str, what: str) -> list[x509.Certificate]:
+    """Return the certificates of a PEM text, at most 5; raise `MalformedInput` with this code for anything else."""
     blocks = _PEM.findall(data)
     if not 1 <= len(blocks) <= MAX_CHAIN or data.count(b"-----BEGIN") != len(blocks):
         raise MalformedInput(
@@ -182,21 +194,21 @@ def read_chain(data: bytes) -> list[x509.Certificate]:
         IntegrityError: `identity-damaged`.
     """
     try:
-        return _parse_pem(data, "identity-damaged", "the certificate")
+        return parse_certificates(data, "identity-damaged", "the certificate")
     except MalformedInput:
         raise _damaged("the certificate") from None
 
 
-def read_root(data: bytes) -> x509.Certificate:
-    """Return the root certificate of an identity's own file.
+def read_roots(data: bytes) -> tuple[x509.Certificate, ...]:
+    """Return the root certificates of an identity's own file; more than one during a rollover of the root.
 
     Raises:
         IntegrityError: `identity-damaged`.
     """
-    roots = read_chain(data)
-    if len(roots) != 1:
-        raise _damaged("the root certificate")
-    return roots[0]
+    try:
+        return tuple(parse_certificates(data, "identity-damaged", "the root certificate"))
+    except MalformedInput:
+        raise _damaged("the root certificate") from None
 
 
 def _damaged(what: str) -> IntegrityError:

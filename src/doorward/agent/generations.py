@@ -30,7 +30,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.agent.credential import Credential, encode_public, parse_key, read_chain, read_root
+from doorward.agent.credential import Credential, encode_public, parse_key, read_chain, read_roots
 from doorward.agent.store import (
     CERTIFICATE,
     CHAIN,
@@ -97,7 +97,7 @@ class IdentityGenerations:
                 f"key and certificate in {self.directory} do not belong together",
                 hint="another program may have replaced one of them; enrol again with --force",
             )
-        credential = Credential(certificate=leaf, issuers=tuple(issuers), root=read_root(data[ROOT]))
+        credential = Credential(certificate=leaf, issuers=tuple(issuers), roots=read_roots(data[ROOT]))
         return Identity(key=key, credential=credential)
 
     def names(self) -> list[str]:

@@ -182,7 +182,7 @@ class Keeper:
                 replace_file(self.options.directory / SERVER, address, mode=0o644)
 
     def _report(self, state: AgentState, identity: Identity, dates: Dates, now: datetime) -> AgentState:
-        host = open_host(self.options, self._machine, identity.credential.root)
+        host = open_host(self.options, self._machine, identity.credential.roots)
         facts = build_facts(self.options, self._machine, schedule.due_at(state, dates))
         return schedule.after_report(state, host.report(identity, facts), now)
 

@@ -1,6 +1,7 @@
 """The renewal protocol of the enrolment host, as its client: nonce, renewal, report.
 
     GET  /roots.crl      the revocation lists of the roots
+    GET  /roots.pem      the roots to trust from now on (`roots`)
     GET  /renew/nonce    a nonce for one proof, and the server's time
     POST /renew          the present certificate, a request with a new key, a proof by the old key -> the new certificate
     POST /renew/report   the present certificate, facts about this machine, a proof -> when to renew
@@ -29,6 +30,7 @@ from doorward.agent.client import CHAIN_TYPE, read_problem, take_root_list
 from doorward.agent.generations import Identity
 from doorward.agent.link import Server
 from doorward.agent.root_list import ROOT_LISTS_PATH, ROOT_LISTS_TYPE, RootList
+from doorward.agent.roots import ROOTS_PATH, ROOTS_TYPE, Roots, learn_roots, render_roots
 from doorward.agent.transport import Response, fetch, pinned_context
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import PrivateKey
@@ -61,14 +63,14 @@ class Exchange:
 class Send(Protocol):
     """How a request is made. `send_over_tls` is the real one; a fleet of agents in one process can have another."""
 
-    def __call__(self, server: Server, root: x509.Certificate, exchange: Exchange) -> Response:
+    def __call__(self, server: Server, roots: Roots, exchange: Exchange) -> Response:
         """Return the response; raises as `transport.fetch`."""
         ...
 
 
-def send_over_tls(server: Server, root: x509.Certificate, exchange: Exchange) -> Response:
-    """Make one request on one new connection to a server that proves its name by this root."""
-    context = pinned_context(root.public_bytes(Encoding.PEM).decode("ascii"))
+def send_over_tls(server: Server, roots: Roots, exchange: Exchange) -> Response:
+    """Make one request on one new connection to a server that proves its name by one of these roots."""
+    context = pinned_context(render_roots(roots).decode("ascii"))
     headers = {"Accept": exchange.accept}
     if exchange.body is not None:
         headers["Content-Type"] = "application/json"
@@ -116,13 +118,13 @@ class EnrolmentHost:
 
     Args:
         server: host and port.
-        root: the root of the identity.
+        roots: the roots of the identity.
         send: how a request is made.
-        root_list: the newest list of the root that was seen.
+        root_list: the newest list of the first root that was seen: of the root that retires, while there are two.
     """
 
     server: Server
-    root: x509.Certificate
+    roots: Roots
     send: Send = send_over_tls
     root_list: RootList | None = None
 
@@ -135,7 +137,9 @@ class EnrolmentHost:
         exchange = Exchange(
             method="GET", path=ROOT_LISTS_PATH, accept=ROOT_LISTS_TYPE, root_list=self.root_list
         )
-        found = take_root_list(lambda: self.send(self.server, self.root, exchange), self.root, self.root_list)
+        found = take_root_list(
+            lambda: self.send(self.server, self.roots, exchange), self.roots[0], self.root_list
+        )
         return replace(self, root_list=found)
 
     def nonce(self) -> Nonce:
@@ -145,13 +149,22 @@ class EnrolmentHost:
             Unavailable, RequestRefused, MalformedInput: the server's refusal, or `server-answer-malformed`.
         """
         exchange = Exchange(method="GET", path="/renew/nonce", accept=_JSON, root_list=self.root_list)
-        members = self._members(self.send(self.server, self.root, exchange))
+        members = self._members(self.send(self.server, self.roots, exchange))
         value = members.get("nonce")
         if not isinstance(value, str) or not value.isascii() or not value.isprintable():
             raise self._malformed()
         if not 0 < len(value) <= NONCE_LIMIT:
             raise self._malformed()
         return Nonce(value=value, time=self._time(members.get("time")))
+
+    def learn_roots(self, now: datetime) -> Roots:
+        """Return the roots to trust from now on, as `roots.learn_roots`.
+
+        Raises:
+            Unavailable: the host did not answer.
+        """
+        exchange = Exchange(method="GET", path=ROOTS_PATH, accept=ROOTS_TYPE, root_list=self.root_list)
+        return learn_roots(self.roots, lambda roots: self.send(self.server, roots, exchange), now)
 
     def renew(self, identity: Identity, key: PrivateKey) -> tuple[bytes, datetime]:
         """Ask for the successor of a certificate, for a new key.
@@ -229,7 +242,7 @@ class EnrolmentHost:
                 body=json.dumps(body).encode("ascii"),
                 root_list=self.root_list,
             )
-            answer = self.send(self.server, self.root, exchange)
+            answer = self.send(self.server, self.roots, exchange)
             if last or answer.status < 400 or read_problem(answer, self.server).code != _NONCE_STALE:  # noqa: PLR2004
                 break
         return answer, nonce.time

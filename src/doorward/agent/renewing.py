@@ -3,7 +3,8 @@
 The steps, under `locking.turn`; the process may be killed after each of them:
 1. the folder is read again: another tool may have renewed it;
 2. a new key is made and stored beside the old one (`pending`);
-3. the enrolment host returns the certificate for it, and the answer is checked (`credential`) and stored;
+3. the enrolment host returns the certificate for it, and the answer is checked (`credential`) and stored; it also says which
+   roots to trust from now on (`roots`);
 4. key and certificate are tried (`trial`);
 5. the whole identity is replaced in one step (`generations`);
 6. the renewal in work is forgotten.
@@ -23,7 +24,6 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -38,6 +38,7 @@ from doorward.agent.pending import PendingRenewal
 from doorward.agent.pkcs12 import choose_form, local_target, render_pkcs12
 from doorward.agent.renewal import Advice, EnrolmentHost
 from doorward.agent.root_list import ROOT_LIST, load_root_list
+from doorward.agent.roots import Roots, render_roots
 from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, SERVER, encode_key, read_plain
 from doorward.agent.successor import check_successor
 from doorward.agent.trial import try_application, try_files
@@ -100,15 +101,15 @@ def find_server(options: IdentityOptions) -> Server:
     return parse_server(data.decode("ascii", "replace"))
 
 
-def open_host(options: IdentityOptions, machine: Machine, root: x509.Certificate) -> EnrolmentHost:
+def open_host(options: IdentityOptions, machine: Machine, roots: Roots) -> EnrolmentHost:
     """Return the enrolment host of an identity, judged by the newest list of the root that this machine has seen.
 
     Raises:
         RequestRefused: `server-not-trusted`.
         ConfigurationError, MalformedInput: as `find_server`.
     """
-    kept = load_root_list(options.directory, root)
-    host = EnrolmentHost(server=find_server(options), root=root, send=machine.send, root_list=kept)
+    kept = load_root_list(options.directory, roots[0])
+    host = EnrolmentHost(server=find_server(options), roots=roots, send=machine.send, root_list=kept)
     host = host.with_newest_list()
     if host.root_list is not None and host.root_list is not kept:
         with suppress(OSError):  # on a full disk the list is fetched again the next time
@@ -131,7 +132,7 @@ def renew(options: IdentityOptions, machine: Machine) -> Renewed:
     # 1. the folder
     old = generations.load()
     generations.adopt()
-    host = open_host(options, machine, old.credential.root)
+    host = open_host(options, machine, old.credential.roots)
     # 2. the key
     key = pending.begin(old, lambda: machine.factory.generate(choose_kind(old)))
     # 3. the certificate
@@ -142,6 +143,7 @@ def renew(options: IdentityOptions, machine: Machine) -> Renewed:
             pending.drop()
         raise
     local_time = machine.clock.now()
+    credential = _learn_roots(host, credential, key, server_time, urgent=_is_urgent(old, server_time))
     new = Identity(key=key, credential=credential)
     # 4. the trial
     advice = _try(options, machine, host, new, urgent=_is_urgent(old, server_time))
@@ -168,6 +170,29 @@ def build_facts(options: IdentityOptions, machine: Machine, next_renewal: dateti
         "store": ", ".join(["PEM", *stores]),
         "next_renewal": f"{next_renewal:%Y-%m-%dT%H:%M:%SZ}",
     }
+
+
+def _learn_roots(
+    host: EnrolmentHost, credential: Credential, key: PrivateKey, now: datetime, *, urgent: bool
+) -> Credential:
+    """Return the certificate with the roots that the host offers now; without a change if they do not verify it.
+
+    If the host does not answer, the renewal waits: without the next root, the identity could not come back after the old
+    one retires. If the old certificate has no time left, it goes on with the roots that it has.
+    """
+    try:
+        roots = host.learn_roots(now)
+    except Unavailable:
+        if not urgent:
+            raise
+        return credential
+    if roots == credential.roots:
+        return credential
+    chain = b"".join(one.public_bytes(Encoding.PEM) for one in (credential.certificate, *credential.issuers))
+    try:
+        return parse_credential(chain, key, roots, now)
+    except RequestRefused:
+        return credential
 
 
 def choose_kind(identity: Identity) -> KeyKind:
@@ -200,7 +225,7 @@ def _obtain(
 
 def _check(chain: bytes, key: PrivateKey, old: Identity, now: datetime) -> Credential:
     """Check an answer as at an enrolment, and compare it with the certificate that it replaces."""
-    credential = parse_credential(chain, key, old.credential.root, now)
+    credential = parse_credential(chain, key, old.credential.roots, now)
     check_successor(credential, old.credential, now)
     return credential
 
@@ -218,7 +243,7 @@ def _try(
                 options.trial,
                 pending.chain_path,
                 pending.key_path,
-                new.credential.root,
+                new.credential.roots,
                 root_list=host.root_list,
             )
     except (Unavailable, MalformedInput):
@@ -249,7 +274,7 @@ def _render(
         KEY: encode_key(new.key),
         CERTIFICATE: leaf,
         CHAIN: leaf + issuers,
-        ROOT: credential.root.public_bytes(Encoding.PEM),
+        ROOT: render_roots(credential.roots),
     }
     bundles = [name for name in names if name.endswith(".p12")]
     if options.p12_password_file is None:

@@ -16,11 +16,9 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from doorward.agent.link import Server
 from doorward.agent.root_list import RootList
+from doorward.agent.roots import Roots, render_roots
 from doorward.agent.transport import fetch, pinned_context
 from doorward.core.errors import DoorwardError, IntegrityError, MalformedInput, Unavailable
 
@@ -48,7 +46,7 @@ def try_application(
     application: Server,
     chain: Path,
     key: Path,
-    root: x509.Certificate,
+    roots: Roots,
     *,
     root_list: RootList | None = None,
 ) -> None:
@@ -58,13 +56,13 @@ def try_application(
         application: host and port.
         chain: the new certificate and its issuers, PEM.
         key: its key, PEM.
-        root: the identity's root.
+        roots: those that the identity trusts.
         root_list: the root's revocation list.
 
     Raises:
         Unavailable: `trial-failed`: it was not reached, or it refused the certificate.
     """
-    context = pinned_context(root.public_bytes(Encoding.PEM).decode("ascii"))
+    context = pinned_context(render_roots(roots).decode("ascii"))
     context.load_default_certs()  # the application may have a certificate of a public authority
     context.load_cert_chain(chain, key)
     try:

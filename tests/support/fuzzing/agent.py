@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryptography import x509
-
 from doorward.agent.configuration import parse_configuration
-from doorward.agent.credential import Credential, parse_key, read_chain, read_root
+from doorward.agent.credential import Credential, parse_key, read_chain, read_roots
 from doorward.agent.generations import Identity
 from doorward.agent.link import Server, parse_server, render_server
 from doorward.agent.renewal import EnrolmentHost, Exchange
 from doorward.agent.root_list import find_root_list, parse_root_list
+from doorward.agent.roots import Roots, accept_roots
 from doorward.agent.state import parse_state, render_state
 from doorward.agent.transport import Response
-from tests.support.certificates.issuing import toy_ca
+from tests.support.certificates.issuing import certify, toy_ca
 from tests.support.certificates.status import crl_of
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
+from tests.support.ports import NOON
 from tests.support.renewal_server import pem_of_lists
 
 _SERVER = Server(host="enroll.corp.example", port=443)
@@ -46,15 +46,15 @@ keychain = false
 def _answers() -> Harness:
     root = toy_ca()
     leaf = root.leaf("alice")
-    credential = Credential(certificate=leaf.certificate, issuers=(), root=root.certificate)
+    credential = Credential(certificate=leaf.certificate, issuers=(), roots=(root.certificate,))
     identity = Identity(key=leaf.key, credential=credential)
 
     def judge(data: bytes) -> object:
-        def send(_server: Server, _root: x509.Certificate, exchange: Exchange) -> Response:
+        def send(_server: Server, _roots: Roots, exchange: Exchange) -> Response:
             body = data if exchange.path != "/renew/nonce" or data[:8] == _NONCE[:8] else _NONCE
             return Response(status=200, media_type="application/json", body=body)
 
-        host = EnrolmentHost(server=_SERVER, root=root.certificate, send=send)
+        host = EnrolmentHost(server=_SERVER, roots=(root.certificate,), send=send)
         assert host.nonce().time.tzinfo
         advice = host.report(identity, {"host_name": "x"})
         assert advice.reason.isprintable()
@@ -62,6 +62,20 @@ def _answers() -> Harness:
         return advice.now
 
     return Harness(seeds=(_NONCE, _ADVICE), judge=judge)
+
+
+def _roots() -> Harness:
+    old, new, other = toy_ca("Old"), toy_ca("New"), toy_ca("Other")
+    cross = certify("New", old, key=new.key)
+
+    def judge(data: bytes) -> object:
+        found = accept_roots((old.certificate,), data, NOON)
+        assert set(found) <= {old.certificate, new.certificate}
+        assert found
+        return len(found)
+
+    seeds = (old.pem + new.pem + cross.pem, new.pem + cross.pem, old.pem + other.pem)
+    return Harness(seeds=seeds, judge=judge)
 
 
 def _server() -> Harness:
@@ -98,7 +112,7 @@ def _identity() -> Harness:
     def judge(data: bytes) -> object:
         if b"PRIVATE" in data:
             return type(parse_key(data)).__name__
-        return len(read_chain(data)), read_root(data).version
+        return len(read_chain(data)), read_roots(data)[0].version
 
     return Harness(seeds=(leaf.key_pem, leaf.pem + root.pem, root.pem), judge=judge)
 
@@ -130,6 +144,12 @@ AGENT_TARGETS = (
         shape=Shape.TEXT,
         prepare=_answers,
     ),
+    Target(
+        name="offered-roots",
+        covers=("agent.roots.accept_roots", "agent.credential.parse_certificates"),
+        shape=Shape.TEXT,
+        prepare=_roots,
+    ),
     Target(name="server-address", covers=("agent.link.parse_server",), shape=Shape.TEXT, prepare=_server),
     Target(name="agent-state", covers=("agent.state.parse_state",), shape=Shape.TEXT, prepare=_state),
     Target(
@@ -140,7 +160,7 @@ AGENT_TARGETS = (
     ),
     Target(
         name="identity-files",
-        covers=("agent.credential.parse_key", "agent.credential.read_chain", "agent.credential.read_root"),
+        covers=("agent.credential.parse_key", "agent.credential.read_chain", "agent.credential.read_roots"),
         shape=Shape.TEXT,
         prepare=_identity,
     ),

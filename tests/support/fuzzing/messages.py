@@ -335,7 +335,7 @@ def _credential() -> Harness:
     leaf = issuing.leaf("alice", key=key)
 
     def judge(data: bytes) -> object:
-        found = parse_credential(_armour(data), key, root.certificate, NOON)
+        found = parse_credential(_armour(data), key, [root.certificate], NOON)
         return found.name, len(found.issuers)
 
     seeds = (leaf.der, issuing.der, issuing.leaf("bob", dns=("a.test",)).der)
@@ -364,7 +364,7 @@ def _sealed_credential() -> Harness:
     leaf = root.leaf("alice")
 
     def judge(data: bytes) -> object:
-        found = parse_credential(_armour(seal_der(data, root)), leaf.key, root.certificate, NOON)
+        found = parse_credential(_armour(seal_der(data, root)), leaf.key, [root.certificate], NOON)
         return found.name
 
     return Harness(seeds=(leaf.certificate.tbs_certificate_bytes,), judge=judge)
@@ -376,7 +376,7 @@ def _credential_text() -> Harness:
     leaf = root.leaf("alice", key=key)
 
     def judge(data: bytes) -> object:
-        return parse_credential(data, key, root.certificate, NOON).name
+        return parse_credential(data, key, [root.certificate], NOON).name
 
     return Harness(seeds=(leaf.pem, leaf.pem + root.pem), judge=judge)
 

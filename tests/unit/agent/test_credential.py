@@ -37,7 +37,7 @@ def refusal(call: Callable[[], object]) -> str:
 
 def judge(data: bytes, root: x509.Certificate = ROOT.certificate, **later: float) -> str:
     """Return the code with which a chain is refused."""
-    return refusal(lambda: parse_credential(data, KEY, root, NOON + timedelta(**later)))
+    return refusal(lambda: parse_credential(data, KEY, [root], NOON + timedelta(**later)))
 
 
 @pytest.mark.parametrize("kind", [KeyKind.P256, KeyKind.P384, KeyKind.RSA3072, KeyKind.ED25519])
@@ -45,7 +45,7 @@ def test_a_certificate_of_our_key_by_our_root_is_taken(kind: KeyKind) -> None:
     """Root -> issuing -> leaf of our key, in time, for clients: taken, with its name and issuer."""
     key = PlainKeys().generate(kind)
     leaf = ISSUING.leaf("alice", key=key)
-    found = parse_credential(chain(leaf, ISSUING), key, ROOT.certificate, NOON)
+    found = parse_credential(chain(leaf, ISSUING), key, [ROOT.certificate], NOON)
     assert (found.certificate, found.issuers) == (leaf.certificate, (ISSUING.certificate,))
     assert found.name == "alice"
 
@@ -53,14 +53,14 @@ def test_a_certificate_of_our_key_by_our_root_is_taken(kind: KeyKind) -> None:
 def test_text_around_the_blocks_is_accepted() -> None:
     """Servers write comments between PEM blocks (RFC 7468 section 5.2)."""
     data = b"subject=alice\r\n" + chain(ISSUING.leaf(key=KEY), ISSUING).replace(b"\n", b"\r\n")
-    assert parse_credential(data, KEY, ROOT.certificate, NOON).name == "alice"
+    assert parse_credential(data, KEY, [ROOT.certificate], NOON).name == "alice"
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "Alice", "a/b", "-", "a" * 64])
 def test_a_server_chooses_no_path_on_this_machine(name: str) -> None:
     """A name that Doorward would not give does not become a file name."""
     leaf = ISSUING.leaf(name, uris=("spiffe://corp.example/person/a",), key=KEY)
-    assert parse_credential(chain(leaf, ISSUING), KEY, ROOT.certificate, NOON).name == "identity"
+    assert parse_credential(chain(leaf, ISSUING), KEY, [ROOT.certificate], NOON).name == "identity"
 
 
 def test_a_certificate_of_another_key_is_refused() -> None:
@@ -89,7 +89,7 @@ def test_a_certificate_out_of_its_time_is_refused() -> None:
     data = chain(ISSUING.leaf(key=KEY, not_before=NOON - timedelta(hours=1)), ISSUING)
     assert judge(data, days=90) == "certificate-out-of-time"
     assert judge(data, hours=-1, minutes=-6) == "certificate-out-of-time"
-    parse_credential(data, KEY, ROOT.certificate, NOON - timedelta(hours=1, minutes=4))
+    parse_credential(data, KEY, [ROOT.certificate], NOON - timedelta(hours=1, minutes=4))
 
 
 @pytest.mark.parametrize(

@@ -142,9 +142,9 @@ def test_without_a_list_the_chain_alone_decides(server: RenewalServer, tmp_path:
     """An older host has no list: the agent goes on, because otherwise a late list would close every host."""
     folder = server.enrolled(tmp_path / "id")
 
-    def send(host: object, root: x509.Certificate, exchange: Exchange) -> Response:
+    def send(host: object, roots: tuple[x509.Certificate, ...], exchange: Exchange) -> Response:
         if exchange.path != "/roots.crl":
-            return server.send(host, root, exchange)  # type: ignore[arg-type]
+            return server.send(host, roots, exchange)  # type: ignore[arg-type]
         if answer == "away":
             raise Unavailable("server-too-slow", "no answer")
         body = Response(status=200, media_type="application/x-pem-file", body=b"rubbish")

@@ -29,7 +29,7 @@ SOON = NOON + timedelta(minutes=29)
 def credential(name: str = "sensor", **options: Any) -> Credential:
     """A certificate of one device for thirty days, unless the options say something else."""
     leaf = ISSUING.leaf(name, **{"not_after": NOON + timedelta(days=30), "kind": "device", **options})
-    return Credential(certificate=leaf.certificate, issuers=(ISSUING.certificate,), root=ROOT.certificate)
+    return Credential(certificate=leaf.certificate, issuers=(ISSUING.certificate,), roots=(ROOT.certificate,))
 
 
 @pytest.mark.parametrize(

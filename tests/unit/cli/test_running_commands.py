@@ -98,7 +98,7 @@ def test_what_enroll_made(state: State, capsys: pytest.CaptureFixture[str], tmp_
     """The files, the end of the certificate, and the password that is shown only now."""
     certificate = certify("alice").certificate
     done = Enrolled(
-        credential=Credential(certificate=certificate, issuers=(), root=certificate),
+        credential=Credential(certificate=certificate, issuers=(), roots=(certificate,)),
         directory=tmp_path,
         p12=tmp_path / "alice.p12",
         p12_form=Pkcs12Form.MODERN,

@@ -1,0 +1,131 @@
+"""The roots that an identity trusts, and how it learns a new one from its enrolment host.
+
+During a rollover of the root, the host offers both roots and their cross-certificates (`GET /roots.pem`):
+1. the connection is verified with the roots that the identity has;
+2. an offered root that the identity does not have is accepted only with a cross-certificate: its name and its key, in a CA certificate
+   that is valid now and that a root of the identity has signed (NewWithOld);
+3. a root that is not offered any more is dropped only if the host proves its name on another connection with the remaining roots
+   alone, and does not offer it there either.
+There is never an identity without a root: if an answer leaves none, the roots stay as they are.
+
+Not here: writing them (`renewing`, `client`), the first root, which the link pins (`credential.parse_root`).
+Standard: RFC 4210 section 4.4; RFC 7030 section 4.1.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from doorward.agent.credential import encode_public, parse_certificates
+from doorward.agent.transport import Response
+from doorward.core.errors import MalformedInput, RequestRefused
+
+ROOTS_PATH = "/roots.pem"
+ROOTS_TYPE = "application/x-pem-file"
+_CODE = "roots-malformed"
+
+Roots = tuple[x509.Certificate, ...]
+
+
+def learn_roots(known: Roots, fetch: Callable[[Roots], Response], now: datetime) -> Roots:
+    """Return the roots that an identity should trust from now on; `known` if the host offers nothing that can be used.
+
+    Args:
+        known: the roots that it trusts; at least one.
+        fetch: makes `GET /roots.pem` on a connection that is verified with the given roots only.
+        now: aware, UTC.
+
+    Raises:
+        Unavailable: the host did not answer; try again later.
+    """
+    try:
+        offered = accept_roots(known, _read(fetch(known)), now)
+        gone = [one for one in known if one not in offered]
+        if not gone:
+            return offered
+        # 3. with the remaining roots alone
+        again = accept_roots(offered, _read(fetch(offered)), now)
+    except (
+        MalformedInput,
+        RequestRefused,
+    ):  # also a host of an earlier version, and one that the roots do not verify
+        return known
+    return again if not set(gone) & set(again) else known
+
+
+def accept_roots(known: Roots, data: bytes, now: datetime) -> Roots:
+    """Return the offered roots that an identity may trust: those that it has, first, and those that one of them certifies.
+
+    Args:
+        known: the roots that it trusts.
+        data: PEM, at most 5 certificates: roots and cross-certificates in any order.
+        now: aware, UTC.
+
+    Returns:
+        Accepted roots in the order of `known`, then new ones; `known` if none is accepted.
+
+    Raises:
+        MalformedInput: `roots-malformed`.
+    """
+    offered = parse_certificates(data, _CODE, "the roots")
+    kept = tuple(one for one in known if one in offered)
+    new = tuple(
+        one
+        for one in dict.fromkeys(offered)
+        if one not in known and _may_be_root(one, now) and _is_certified(one, offered, known, now)
+    )
+    return (*kept, *new) or known
+
+
+def render_roots(roots: Sequence[x509.Certificate]) -> bytes:
+    """Return roots in PEM, as `root.pem` of an identity has them."""
+    return b"".join(one.public_bytes(Encoding.PEM) for one in roots)
+
+
+def _read(answer: Response) -> bytes:
+    if answer.status != 200 or answer.media_type != ROOTS_TYPE:  # noqa: PLR2004 - OK
+        raise MalformedInput(_CODE, "the host offers no list of roots")
+    return answer.body
+
+
+def _is_certified(
+    root: x509.Certificate, offered: Sequence[x509.Certificate], known: Roots, now: datetime
+) -> bool:
+    """Step 2."""
+    crosses = (
+        one
+        for one in offered
+        if one.subject == root.subject
+        and encode_public(one.public_key()) == encode_public(root.public_key()) != b""
+        and _may_certify(one, now)
+    )
+    return any(_is_signed_by(cross, one) for cross in crosses for one in known if _may_certify(one, now))
+
+
+def _may_be_root(one: x509.Certificate, now: datetime) -> bool:
+    return _may_certify(one, now) and _is_signed_by(one, one)
+
+
+def _may_certify(one: x509.Certificate, now: datetime) -> bool:
+    """Return whether a certificate is a CA's that is valid now."""
+    try:
+        constraints = one.extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = one.extensions.get_extension_for_class(x509.KeyUsage).value
+    except Exception:  # noqa: BLE001  none, two of them, or an extension that does not parse
+        return False
+    return (
+        constraints.ca and usage.key_cert_sign and one.not_valid_before_utc <= now < one.not_valid_after_utc
+    )
+
+
+def _is_signed_by(one: x509.Certificate, by: x509.Certificate) -> bool:
+    try:
+        one.verify_directly_issued_by(by)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
