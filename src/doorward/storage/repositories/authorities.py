@@ -13,16 +13,25 @@ from sqlalchemy import Integer, bindparam, delete, false, insert, select, true, 
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound
 from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
+from doorward.storage.driver_statement import DriverRow, DriverStatement
 from doorward.storage.schema import authorities, certificates, crls, ocsp_answers
 from doorward.storage.transaction import Transaction
+from doorward.storage.values import (
+    from_microseconds,
+    from_optional_microseconds,
+    from_word,
+    to_microseconds,
+)
 from doorward.stores.authority_protocols import CertificateLine
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord, OcspRecord
 
-_ALL = select(authorities).where(authorities.c.tenant == CURRENT_TENANT)
-_LIST = _ALL.order_by(authorities.c.created_at.desc(), authorities.c.id.desc())
-_GET = _ALL.where(authorities.c.id == bindparam("id"))
-_CURRENT = _ALL.where(authorities.c.kind == bindparam("kind"), authorities.c.current)
-_RESPONDER = _CURRENT.where(authorities.c.issuer_id == bindparam("issuer"))
+_COLUMNS = AuthorityRecord.__slots__
+_ALL = select(*(authorities.c[name] for name in _COLUMNS)).where(authorities.c.tenant == CURRENT_TENANT)
+_LIST = DriverStatement(_ALL.order_by(authorities.c.created_at.desc(), authorities.c.id.desc()))
+_GET = DriverStatement(_ALL.where(authorities.c.id == bindparam("id")))
+_OF_KIND = _ALL.where(authorities.c.kind == bindparam("kind"), authorities.c.current)
+_CURRENT = DriverStatement(_OF_KIND)
+_RESPONDER = DriverStatement(_OF_KIND.where(authorities.c.issuer_id == bindparam("issuer")))
 _REPLACE = (
     update(authorities)
     .where(authorities.c.tenant == CURRENT_TENANT, authorities.c.kind == bindparam("of"))
@@ -80,9 +89,11 @@ _OCSP = select(ocsp_answers).where(
     ocsp_answers.c.certificate_id == bindparam("certificate_id"),
     ocsp_answers.c.hash_name == bindparam("hash_name"),
 )
-_STORE_OCSP = insert_or_replace(ocsp_answers, ["certificate_id", "hash_name"])
-_FORGET_OCSP = delete(ocsp_answers).where(
-    ocsp_answers.c.tenant == CURRENT_TENANT, ocsp_answers.c.certificate_id == bindparam("of")
+_STORE_OCSP = DriverStatement(insert_or_replace(ocsp_answers, ["certificate_id", "hash_name"]))
+_FORGET_OCSP = DriverStatement(
+    delete(ocsp_answers).where(
+        ocsp_answers.c.tenant == CURRENT_TENANT, ocsp_answers.c.certificate_id == bindparam("of")
+    )
 )
 _DUE_IN_ORDER = (ocsp_answers.c.next_update, ocsp_answers.c.certificate_id)
 _DUE_OCSP = (
@@ -123,19 +134,19 @@ class SqlAuthorities:
 
     def get(self, authority_id: str) -> AuthorityRecord | None:
         """Return the authority."""
-        return _authority(self._transaction.row(_GET, id=authority_id))
+        return _authority(self._transaction.driver_row(_GET, id=authority_id))
 
     def current(self, kind: AuthorityKind) -> AuthorityRecord | None:
         """Return the current one of that kind; of responders, that of the current issuing authority."""
         if kind is not AuthorityKind.OCSP_RESPONDER:
-            return _authority(self._transaction.row(_CURRENT, kind=kind))
+            return _authority(self._transaction.driver_row(_CURRENT, kind=kind.value))
         issuing = self.current(AuthorityKind.ISSUING)
         return self.responder(issuing.id) if issuing is not None else None
 
     def responder(self, issuing_id: str) -> AuthorityRecord | None:
         """Return the current responder of an issuing authority."""
-        row = self._transaction.row(_RESPONDER, kind=AuthorityKind.OCSP_RESPONDER, issuer=issuing_id)
-        return _authority(row)
+        kind = AuthorityKind.OCSP_RESPONDER.value
+        return _authority(self._transaction.driver_row(_RESPONDER, kind=kind, issuer=issuing_id))
 
     def make_current(self, authority_id: str) -> None:
         """Make one the current one of its kind."""
@@ -150,7 +161,8 @@ class SqlAuthorities:
 
     def list(self) -> list[AuthorityRecord]:
         """Return all authorities, newest first."""
-        return [found for row in self._transaction.rows(_LIST) if (found := _authority(row)) is not None]
+        rows = self._transaction.driver_rows(_LIST)
+        return [found for row in rows if (found := _authority(row)) is not None]
 
     def unended(self, now: datetime, after_id: str, limit: int) -> Sequence[CertificateLine]:
         """Return one page of certificates that have not ended."""
@@ -215,19 +227,25 @@ class SqlStatus:
             next_update=row.next_update,
         )
 
-    def store_ocsp(self, response: OcspRecord) -> None:
-        """Insert or replace the pre-signed response."""
-        self._transaction.add(
+    def store_ocsp(self, *responses: OcspRecord) -> None:
+        """Insert or replace pre-signed responses."""
+        self._transaction.driver_write(
             _STORE_OCSP,
-            certificate_id=response.certificate_id,
-            hash_name=response.hash_name,
-            der=response.der,
-            next_update=response.next_update,
+            [
+                {
+                    "certificate_id": response.certificate_id,
+                    "hash_name": response.hash_name,
+                    "tenant": self._transaction.tenant,
+                    "der": response.der,
+                    "next_update": to_microseconds(response.next_update),
+                }
+                for response in responses
+            ],
         )
 
     def forget_ocsp(self, certificate_id: str) -> None:
         """Delete the pre-signed responses of one certificate."""
-        self._transaction.write(_FORGET_OCSP, of=certificate_id)
+        self._transaction.driver_change(_FORGET_OCSP, of=certificate_id)
 
     def await_ocsp(self, certificate_id: str, since: datetime) -> None:
         """Replace the answers by a row that has ended, so that the index of due answers contains it."""
@@ -255,22 +273,18 @@ def _crl(row: AnyRow, der: bytes) -> CrlRecord:
     )
 
 
-def _authority(row: AnyRow | None) -> AuthorityRecord | None:
+def _authority(row: DriverRow | None) -> AuthorityRecord | None:
     if row is None:
         return None
-    return AuthorityRecord(
-        id=row.id,
-        tenant=row.tenant,
-        kind=row.kind,
-        der=row.der,
-        key_name=row.key_name,
-        created_at=row.created_at,
-        not_after=row.not_after,
-        current=row.current,
-        issuer_id=row.issuer_id,
-        retired_at=row.retired_at,
-        retired_reason=row.retired_reason,
-    )
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["kind"] = from_word(AuthorityKind, values["kind"])
+    values["current"] = bool(values["current"])  # a number on SQLite
+    values["created_at"] = from_microseconds(values["created_at"])
+    values["not_after"] = from_microseconds(values["not_after"])
+    values["retired_at"] = from_optional_microseconds(values["retired_at"])
+    if values["retired_reason"] is not None:
+        values["retired_reason"] = from_word(RevocationReason, values["retired_reason"])
+    return AuthorityRecord(**values)
 
 
 def _required(authority: AuthorityRecord | None, authority_id: str) -> AuthorityRecord:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +31,7 @@ from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new
 from doorward.storage.driver_statement import DriverRow, DriverStatement
 from doorward.storage.schema import certificates, partner_authorities
 from doorward.storage.transaction import Transaction
-from doorward.storage.values import from_microseconds, to_microseconds
+from doorward.storage.values import from_microseconds, to_microseconds, to_optional_microseconds
 from doorward.stores.records import CertificateFilter, CertificateRecord
 
 _STATES = {state.value: state for state in CertificateState}
@@ -40,7 +39,7 @@ _REASONS = {reason.value: reason for reason in RevocationReason}
 
 _C = certificates.c
 _ALL = select(certificates).where(_C.tenant == CURRENT_TENANT)
-_GET = _ALL.where(_C.id == bindparam("id"))
+_GET = DriverStatement(_ALL.where(_C.id == bindparam("id")))
 _BY_SHA256 = DriverStatement(_ALL.where(_C.sha256 == bindparam("sha256")))
 _BY_SERIAL = _ALL.where(_C.serial == bindparam("serial"), _C.authority_id == bindparam("authority_id"))
 _IN_ORDER = _ALL.order_by(_C.created_at, _C.id)
@@ -64,12 +63,12 @@ def _find_in(column: ColumnElement[Any]) -> Select[Any]:
 
 _FIND_ID, _FIND_SHA256, _FIND_SERIAL = _find_in(_C.id), _find_in(_C.sha256), _find_in(_C.serial)
 _CREATED_AT = select(_C.created_at).where(_C.tenant == CURRENT_TENANT, _C.id == bindparam("id"))
-_ADD = insert_new(certificates)
+_ADD = DriverStatement(insert_new(certificates))
 _OF = (_C.tenant == CURRENT_TENANT, _C.id == bindparam("of"))
-_COMPLETE = (
+_COMPLETE = DriverStatement(
     update(certificates)
-    .where(*_OF, _C.state == CertificateState.INTENDED)
-    .values(state=CertificateState.VALID, sha256=bindparam("sha256"), der=bindparam("der"))
+    .where(*_OF, _C.state == literal_column("'intended'"))
+    .values(state=literal_column("'valid'"), sha256=bindparam("sha256"), der=bindparam("der"))
 )
 _ASSIGN = (
     update(certificates)
@@ -90,32 +89,25 @@ _REVOKED = DriverStatement(
     ),
     large=True,
 )
-_SUCCESSORS = _ALL.where(_C.replaces == bindparam("replaced"), _C.replaces != literal_column("''")).order_by(
-    _C.created_at, _C.id
-)
-_HAS_KEY = (
-    select(_C.id)
-    .where(
-        _C.tenant == CURRENT_TENANT,
-        _C.spki_sha256 == bindparam("key"),
-        _C.state != CertificateState.INTENDED,
+_SUCCESSORS = DriverStatement(
+    _ALL.where(_C.replaces == bindparam("replaced"), _C.replaces != literal_column("''")).order_by(
+        _C.created_at, _C.id
     )
-    .limit(1)
 )
-_HAS_REVOKED_KEY = (
+_WITH_KEY = (
     select(_C.id)
-    .where(
-        _C.tenant == CURRENT_TENANT,
-        _C.spki_sha256 == bindparam("key"),
-        _C.state == CertificateState.REVOKED,
-    )
-    .limit(1)
+    .where(_C.tenant == CURRENT_TENANT, _C.spki_sha256 == bindparam("key"))
+    .limit(literal_column("1"))
 )
-_RENEWED_SINCE = select(_C.created_at).where(
-    _C.tenant == CURRENT_TENANT,
-    _C.principal_id == bindparam("principal_id"),
-    _C.created_at >= bindparam("since"),
-    _C.replaces != literal_column("''"),
+_HAS_KEY = DriverStatement(_WITH_KEY.where(_C.state != literal_column("'intended'")))
+_HAS_REVOKED_KEY = DriverStatement(_WITH_KEY.where(_C.state == literal_column("'revoked'")))
+_RENEWED_SINCE = DriverStatement(
+    select(_C.created_at).where(
+        _C.tenant == CURRENT_TENANT,
+        _C.principal_id == bindparam("principal_id"),
+        _C.created_at >= bindparam("since"),
+        _C.replaces != literal_column("''"),
+    )
 )
 _COUNTS = select(_C.state, func.count()).where(_C.tenant == CURRENT_TENANT).group_by(_C.state)
 
@@ -129,8 +121,8 @@ class SqlCertificates:
     def add_intended(self, certificate: CertificateRecord) -> None:
         """Add a certificate before it is signed; the unique keys refuse a second one with the same serial."""
         self._transaction.require_writable(certificate.tenant)
-        intended = replace(certificate, state=CertificateState.INTENDED)
-        if not self._transaction.add(_ADD, **_values(intended)):
+        values = _values(certificate) | {"state": CertificateState.INTENDED.value}
+        if not self._transaction.driver_write(_ADD, [values]):
             raise IntegrityError(
                 "certificate-duplicate",
                 f"the certificate with serial {certificate.serial:x} was recorded before",
@@ -139,11 +131,11 @@ class SqlCertificates:
     def add_seen(self, certificate: CertificateRecord) -> bool:
         """Add a certificate of a partner, unless one of its unique keys is taken."""
         self._transaction.require_writable(certificate.tenant)
-        return self._transaction.add(_ADD, **_values(certificate)) == 1
+        return self._transaction.driver_write(_ADD, [_values(certificate)]) == 1
 
     def complete(self, certificate_id: str, *, sha256: str, der: bytes) -> None:
         """Make an intended certificate valid: compare and set, so it happens once."""
-        if self._transaction.write(_COMPLETE, of=certificate_id, sha256=sha256, der=der):
+        if self._transaction.driver_change(_COMPLETE, of=certificate_id, sha256=sha256, der=der):
             return
         if self.get(certificate_id) is None:
             raise _unknown()
@@ -159,7 +151,8 @@ class SqlCertificates:
 
     def get(self, certificate_id: str) -> CertificateRecord | None:
         """Return the certificate."""
-        return _record_or_none(self._transaction.row(_GET, id=certificate_id))
+        row = self._transaction.driver_row(_GET, id=certificate_id)
+        return None if row is None else _record_of_driver(row)
 
     def by_sha256(self, sha256: str) -> CertificateRecord | None:
         """Return the certificate with this digest; every connection makes this look-up."""
@@ -234,21 +227,23 @@ class SqlCertificates:
 
     def successors(self, certificate_id: str) -> builtins.list[CertificateRecord]:
         """Return the certificates that were renewed from this one, oldest first, intents included."""
-        rows = self._transaction.rows(_SUCCESSORS, replaced=certificate_id)
-        return [_record(row, row.der) for row in rows]
+        rows = self._transaction.driver_rows(_SUCCESSORS, replaced=certificate_id)
+        return [_record_of_driver(row) for row in rows]
 
     def has_key(self, spki_sha256: str) -> bool:
         """Return whether a certificate that was ever valid has this key."""
-        return bool(spki_sha256) and self._transaction.value(_HAS_KEY, key=spki_sha256) is not None
+        return bool(spki_sha256) and self._transaction.driver_value(_HAS_KEY, key=spki_sha256) is not None
 
     def has_revoked_key(self, spki_sha256: str) -> bool:
         """Return whether a revoked certificate has this key."""
-        return bool(spki_sha256) and self._transaction.value(_HAS_REVOKED_KEY, key=spki_sha256) is not None
+        found = spki_sha256 and self._transaction.driver_value(_HAS_REVOKED_KEY, key=spki_sha256)
+        return bool(found)
 
     def renewed_since(self, principal_id: str, since: datetime) -> builtins.list[datetime]:
         """Return when each renewal of this principal since then was recorded, oldest first."""
-        rows = self._transaction.rows(_RENEWED_SINCE, principal_id=principal_id, since=since)
-        return sorted(row[0] for row in rows)
+        values = {"principal_id": principal_id, "since": to_microseconds(since)}
+        rows = self._transaction.driver_rows(_RENEWED_SINCE, **values)
+        return sorted(from_microseconds(row[0]) for row in rows)
 
     def counts(self) -> Mapping[str, int]:
         """Return the number of certificates by state, zero included."""
@@ -258,9 +253,26 @@ class SqlCertificates:
 
 
 def _values(certificate: CertificateRecord) -> dict[str, Any]:
-    """Return the columns of a row without the tenant; an intended certificate may have no digest."""
-    values = {name: getattr(certificate, name) for name in CertificateRecord.__slots__ if name != "tenant"}
-    return values | {"sha256": certificate.sha256 or None}
+    """Return the columns of a row as the driver takes them; an intended certificate may have no digest."""
+    return {
+        "id": certificate.id,
+        "tenant": certificate.tenant,
+        "authority_id": certificate.authority_id,
+        "serial": f"{certificate.serial:x}",
+        "sha256": certificate.sha256 or None,
+        "profile": certificate.profile,
+        "state": certificate.state.value,
+        "not_before": to_microseconds(certificate.not_before),
+        "not_after": to_microseconds(certificate.not_after),
+        "created_at": to_microseconds(certificate.created_at),
+        "principal_id": certificate.principal_id,
+        "subject_name": certificate.subject_name,
+        "reason": None if certificate.reason is None else certificate.reason.value,
+        "revoked_at": to_optional_microseconds(certificate.revoked_at),
+        "replaces": certificate.replaces,
+        "spki_sha256": certificate.spki_sha256,
+        "der": certificate.der,
+    }
 
 
 def _record_of_driver(row: DriverRow) -> CertificateRecord:
