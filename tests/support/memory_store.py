@@ -370,8 +370,9 @@ class MemoryStatus(Store):
     def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:
         return self.state.ocsp.get((certificate_id, hash_name))
 
-    def store_ocsp(self, response: OcspRecord) -> None:
-        self.writable().ocsp[response.certificate_id, response.hash_name] = response
+    def store_ocsp(self, *responses: OcspRecord) -> None:
+        kept = self.writable().ocsp
+        kept.update({(one.certificate_id, one.hash_name): one for one in responses})
 
     def forget_ocsp(self, certificate_id: str) -> None:
         kept = self.writable().ocsp

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.audit.values import printable
 from doorward.authority.inventory import require_certificate
-from doorward.authority.issuing import Entitlement, Issued, issue, issue_together
+from doorward.authority.issuing import Entitlement, Issued, issue, issue_each
 from doorward.core.entities import TENANT
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound, RequestRefused
 from doorward.core.names import own_hosts, parse_dns_name
@@ -225,22 +225,17 @@ def _place(
 def fill_orders(
     services: Services, orders: Sequence[OrderRecord], *, actor: str, own: frozenset[str] = frozenset()
 ) -> dict[str, DoorwardError]:
-    """Fill open orders, many in one transaction; return why some could not be filled, by the id of the order.
-
-    If such a group fails, its orders are filled one by one: an order that cannot be filled does not stop the others.
-    """
+    """Fill open orders, many in one transaction; return why some could not be filled, by the id of the order."""
     faults: dict[str, DoorwardError] = {}
     for at in range(0, len(orders), FILLED_TOGETHER):
         some = orders[at : at + FILLED_TOGETHER]
         claims = [(one.csr, OrderClaim(actor=actor, order=one, own=own)) for one in some]
-        try:
-            issue_together(services, claims)
-        except DoorwardError:
-            for one in some:
-                try:
-                    fill_order(services, one.id, actor=actor, own=own)
-                except DoorwardError as error:
-                    faults[one.id] = error
+        for order, outcome in zip(some, issue_each(services, claims), strict=True):
+            if isinstance(outcome, DoorwardError):
+                _refuse_order(services, order.id, outcome)
+                faults[order.id] = outcome
+            elif isinstance(outcome, Exception):
+                raise outcome
     return faults
 
 
@@ -259,11 +254,18 @@ def fill_order(services: Services, order_id: str, *, actor: str, own: frozenset[
             raise RequestRefused("order-not-ours", f"another authority fills the order {order_id}")
     try:
         return issue(services, order.csr, OrderClaim(actor=actor, order=order, own=own))
-    except (MalformedInput, RequestRefused) as refusal:
-        with services.work.change() as stores:
-            if stores.orders.refuse(order_id, refusal.detail):
-                stores.changes.note(ChangeKind.ORDER, order_id, services.clock.now())
+    except DoorwardError as fault:
+        _refuse_order(services, order_id, fault)
         raise
+
+
+def _refuse_order(services: Services, order_id: str, fault: DoorwardError) -> None:
+    """Mark an order as refused, unless it can be filled later."""
+    if not isinstance(fault, MalformedInput | RequestRefused):
+        return
+    with services.work.change() as stores:
+        if stores.orders.refuse(order_id, fault.detail):
+            stores.changes.note(ChangeKind.ORDER, order_id, services.clock.now())
 
 
 def open_orders(services: Services) -> list[OrderRecord]:

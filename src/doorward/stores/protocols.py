@@ -381,8 +381,8 @@ class StatusStore(Protocol):
         """Return the pre-signed response."""
         ...
 
-    def store_ocsp(self, response: OcspRecord) -> None:
-        """Insert or replace the pre-signed response."""
+    def store_ocsp(self, *responses: OcspRecord) -> None:
+        """Insert or replace pre-signed responses."""
         ...
 
     def forget_ocsp(self, certificate_id: str) -> None:

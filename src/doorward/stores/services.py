@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from doorward.core.ports import Clock, KeyFactory, KeyStore, RandomSource
+from doorward.stores.batching import Batcher
 from doorward.stores.ocsp_signing_limiter import OcspSigningLimiter
 from doorward.stores.protocols import UnitOfWork
 from doorward.stores.renewal_terms import RenewalTerms
@@ -32,6 +33,7 @@ class Services:
     `lifetimes`: how long new certificates last, by the name of their profile; one that is not named has its default.
     `renewal`: how long after its end a certificate may be renewed, and how often.
     `ocsp_signing_limiter`: limits how many OCSP responses this process signs while clients wait.
+    `issuing`: the requests for certificates that this process issues together.
     """
 
     work: UnitOfWork
@@ -45,6 +47,7 @@ class Services:
     lifetimes: Mapping[str, timedelta] = field(default_factory=dict)
     renewal: RenewalTerms = field(default_factory=RenewalTerms)
     ocsp_signing_limiter: OcspSigningLimiter = field(default_factory=OcspSigningLimiter)
+    issuing: Batcher[Any, Any] = field(default_factory=Batcher)
 
     def lifetime_of(self, profile: CertificateProfile) -> timedelta:
         """Return how long new certificates of a profile last."""

@@ -11,13 +11,14 @@ The order of the steps (as in boulder) makes sure that every certificate is reco
 6. The certificate is returned.
 A crash between 3 and 5 leaves an intent: its serial number is never used again and it never becomes valid.
 A refusal is an event too (`certificate:refused`).
-Several certificates may go through the steps together (`issue_together`): then each transaction records all of them.
+Requests of several threads go through the steps together (docs/design/0087): each transaction records all of them, and each
+request has an outcome of its own.
 
 Renewal: the old certificate stays valid beside the new one until it expires or is revoked as superseded.
 The holder's agent installs the new one first. If the old certificate ended at once, a lost response would
 lock its holder out.
 
-Modules: `certificates` (the six steps), `claims` (claims and entitlements), `registration` (the rules about
+Modules: `certificates` (what other rooms call), `steps` (the six steps), `claims` (claims and entitlements), `registration` (the rules about
 principals), `renewal` (the rules about renewal), `successor` (what every route of renewal calls), `preparation` (the intended certificate and its events), `authorities` (the authority's own
 certificates). Nothing here depends on a protocol (docs/design/0057). Not here: revoking (revocation).
 Standard: RFC 5280 section 4; RFC 2986.
@@ -31,9 +32,10 @@ from doorward.authority.issuing.authorities import (
     certify_responder,
     certify_root,
 )
-from doorward.authority.issuing.certificates import Issued, issue, issue_together
+from doorward.authority.issuing.certificates import issue, issue_each
 from doorward.authority.issuing.claims import Claim, Entitlement, OperatorClaim, RenewalClaim, entitlement_of
 from doorward.authority.issuing.renewal import AlreadyRenewed
+from doorward.authority.issuing.steps import Issued
 from doorward.authority.issuing.successor import renew
 
 __all__ = [
@@ -49,6 +51,6 @@ __all__ = [
     "certify_root",
     "entitlement_of",
     "issue",
-    "issue_together",
+    "issue_each",
     "renew",
 ]

@@ -5,9 +5,10 @@ Not here: who may call it for which certificate (the portal, the command line, e
 
 from __future__ import annotations
 
-from doorward.authority.issuing.certificates import Issued, issue
+from doorward.authority.issuing.certificates import issue
 from doorward.authority.issuing.claims import Condition, RenewalClaim, no_condition
 from doorward.authority.issuing.renewal import AlreadyRenewed
+from doorward.authority.issuing.steps import Issued
 from doorward.authority.line import find_newest, suspect_clone
 from doorward.authority.revocation import hold_within
 from doorward.authority.status.ocsp_responses import signer_if_any

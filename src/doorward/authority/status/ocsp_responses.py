@@ -149,17 +149,23 @@ def refresh_horizon(services: Services, stores: Stores, now: datetime) -> dateti
 def replace_responses(
     stores: Stores, certificate_id: str, responses: Sequence[OcspRecord], now: datetime
 ) -> None:
-    """Replace the pre-signed responses about a certificate.
+    """Replace the pre-signed responses about a certificate; `responses` as for `store_responses`."""
+    stores.status.forget_ocsp(certificate_id)
+    store_responses(stores, certificate_id, responses, now)
+
+
+def store_responses(
+    stores: Stores, certificate_id: str, responses: Sequence[OcspRecord], now: datetime
+) -> None:
+    """Store the pre-signed responses about a certificate that has none.
 
     If `responses` is empty (this process has no signer), the refresh job signs them later. Until then the responder signs
     on request, if it can.
     """
-    if not responses:
+    if responses:
+        stores.status.store_ocsp(*responses)
+    else:
         stores.status.await_ocsp(certificate_id, now)
-        return
-    stores.status.forget_ocsp(certificate_id)
-    for response in responses:
-        stores.status.store_ocsp(response)
 
 
 def find_issuer(stores: Stores, hash_name: str, name_hash: bytes, key_hash: bytes) -> AuthorityRecord | None:
