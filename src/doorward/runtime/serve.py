@@ -48,6 +48,13 @@ from doorward.web.serving import SocketPath, TcpAddress, WebServer
 
 SYSTEM = "system"
 SEQUENCED_AT_ONCE = 1000
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 0.4
+"""Between two looks for events to be sequenced. The pause doubles while there are none: an idle installation stays idle, and the
+first event after a silence waits at most so long."""
+
+POLL_SECONDS = 1.0
+"""If the notification about an order is lost, because the process that placed it was killed."""
+
 CHECKPOINT_SECONDS = 5.0
 EST_WORKERS = 4
 NOTICE_SECONDS = 10.0
@@ -105,6 +112,7 @@ class Serve:
         )
         self._notices = build_notice_sender(installation)
         self._listener = DatagramListener(layout.run, "serve")
+        self._sequence_pause = SHORTEST_PAUSE_SECONDS
         self._gathering = Gathering(
             self._services, HttpFetcher(is_ours=OwnListeners(own_ports(settings)).has), self._stop
         )
@@ -150,7 +158,12 @@ class Serve:
 
     def _list_jobs(self) -> list[Job]:
         return [
-            Job(name="sequence", work=self._sequence, seconds=0.05, wait=self._stop.wait),
+            Job(
+                name="sequence",
+                work=self._sequence,
+                seconds=SHORTEST_PAUSE_SECONDS,
+                wait=lambda _: self._stop.wait(self._sequence_pause),
+            ),
             Job(
                 name="checkpoint",
                 work=self._sign_checkpoint,
@@ -160,7 +173,7 @@ class Serve:
             Job(
                 name="orders",
                 work=self._fill_orders,
-                seconds=0.05,
+                seconds=POLL_SECONDS,
                 wait=self._listener.wait,
                 longest_pause_seconds=ORDER_PAUSE_SECONDS,
             ),
@@ -196,7 +209,9 @@ class Serve:
     def _sequence(self) -> bool:
         with self._installation.event_log.read() as store:
             if not store.waiting():
+                self._sequence_pause = min(2 * self._sequence_pause, LONGEST_PAUSE_SECONDS)
                 return False
+        self._sequence_pause = SHORTEST_PAUSE_SECONDS
         with self._installation.event_log.change() as store:
             more = sequence(store, SEQUENCED_AT_ONCE) == SEQUENCED_AT_ONCE
             if store.latest_checkpoint() is None:

@@ -5,6 +5,7 @@ Not here: applications (app). TLS ends in the gateway; these servers have no cer
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -72,7 +73,7 @@ class WebServer:
         self._socket: socket.socket | None = None
         self._inode = 0
         protocol = SpellingProtocol if spells else LargeHeadProtocol if large_heads else GuardedProtocol
-        self._uvicorn = uvicorn.Server(_config(app, protocol))
+        self._uvicorn = _QuietServer(_config(app, protocol))
         self._thread = threading.Thread(target=self._run, name=f"web-{name}", daemon=True)
 
     def start(self) -> None:
@@ -94,7 +95,7 @@ class WebServer:
 
     def stop(self) -> None:
         """Accept no more connections, let open answers finish, and remove the socket file."""
-        self._uvicorn.should_exit = True
+        self._uvicorn.finish()
         if self._thread.is_alive():
             self._thread.join(GRACE_SECONDS + 2.0)
         if isinstance(self.address, SocketPath) and self._inode:
@@ -146,6 +147,29 @@ class WebServer:
         address.path.chmod(address.mode)
         self._inode = address.path.stat().st_ino
         return listener
+
+
+class _QuietServer(uvicorn.Server):
+    """A server that wakes once a second if nothing happens: uvicorn's own wakes ten times, in each of our servers."""
+
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    async def main_loop(self) -> None:
+        """Keep the Date header right until the end; replaces uvicorn's loop."""
+        self._ended = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        tenths = 0
+        while not await self.on_tick(tenths):
+            tenths = (tenths + 10) % 864_000
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), 1.0)
+
+    def finish(self) -> None:
+        """End at once; callable from any thread, also before the start and after the end."""
+        self.should_exit = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed already
+                self._loop.call_soon_threadsafe(self._ended.set)
 
 
 def _config(app: ASGIApp, protocol: type[GuardedProtocol]) -> uvicorn.Config:

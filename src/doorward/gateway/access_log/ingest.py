@@ -46,6 +46,9 @@ from doorward.stores.services import Services
 LIVE = "access.log"
 COUNTER = "access.next"
 POLL_SECONDS = 0.05
+LOOK_SECONDS = 1.0
+"""While no line is written, counts that are due and files are looked at only so often."""
+
 BATCH_BYTES = 1024 * 1024
 ROTATE_BYTES = 8 * 1024 * 1024
 """During a flood Envoy writes 5 MB a second; recorded lines must be deleted soon to free the disk."""
@@ -112,11 +115,26 @@ class Ingest:
 
     def run(self, stop: threading.Event) -> None:
         """Record new lines again and again until `stop` is set; then once more."""
+        settled: tuple[int, ...] | None = None  # the files when nothing was left of them
+        looked_at = 0.0
         while True:
             last = stop.wait(POLL_SECONDS)
+            found, now = self._fingerprint(), self._services.clock.monotonic()
+            if not last and found == settled and now - looked_at < LOOK_SECONDS:
+                continue
             self._set_trouble(self._record_all())
+            settled = None if self._trouble or self._backlog else found
+            looked_at = now
             if last:
                 return
+
+    def _fingerprint(self) -> tuple[int, ...]:
+        """Return what changes if Envoy writes a line, or if a file is renamed, made or deleted."""
+        try:
+            folder, live = self._folder.stat(), (self._folder / LIVE).stat()
+        except OSError:
+            return ()
+        return (folder.st_mtime_ns, live.st_ino, live.st_size)
 
     def _record_all(self) -> str:
         try:

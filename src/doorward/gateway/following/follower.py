@@ -47,7 +47,9 @@ from doorward.stores.policy_snapshot import SNAPSHOT_CHANGES, PolicySnapshots
 from doorward.stores.records import ChangeKind, ChangeRecord
 from doorward.stores.services import Services
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.25
+"""A notification arrives within a millisecond; this finds a change if the process that made it was killed before it could notify."""
+
 SHORTEST_WAIT_SECONDS = 0.001
 BATCH = 1000
 LISTEN_ERROR_SECONDS = 60.0
