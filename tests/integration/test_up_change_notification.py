@@ -89,13 +89,34 @@ def test_without_descriptors_nothing_fails(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_a_socket_is_for_its_own_user(folder: Path) -> None:
-    """No other user may send, and the socket that an earlier run left is replaced."""
-    first = DatagramListener(folder, "serve")
-    second = DatagramListener(folder, "serve")
-    path = folder / f"serve{change_notification.SUFFIX}"
+    """No other user may send."""
+    listener = DatagramListener(folder, "serve")
+    (path,) = folder.iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    listener.close()
+
+
+def test_a_second_listener_takes_nothing_from_the_first(folder: Path) -> None:
+    """A second process of the same role cannot start, and the first must still hear of withdrawals."""
+    first = DatagramListener(folder, "serve")
+    DatagramListener(folder, "serve").close()
     DatagramNotifier(folder).notify()
-    assert second.wait(5)
-    assert not first.wait(0)
-    second.close()
+    assert first.wait(5)
     first.close()
+
+
+def test_what_dead_processes_left_is_removed(folder: Path) -> None:
+    """Each run has a file of its own; they must not become many."""
+    living, other = DatagramListener(folder, "serve"), DatagramListener(folder, "gateway")
+    for name in ("serve", "serve-0123", "gateway-0123"):
+        left = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        left.bind(str(folder / f"{name}{change_notification.SUFFIX}"))
+        left.close()
+    DatagramListener(folder, "serve").close()
+    assert len(list(folder.iterdir())) == 3
+    assert (folder / f"gateway-0123{change_notification.SUFFIX}").exists()
+    DatagramNotifier(folder).notify()
+    assert living.wait(5)
+    assert other.wait(5)
+    living.close()
+    other.close()

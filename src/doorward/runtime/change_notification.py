@@ -36,11 +36,15 @@ class DatagramNotifier:
 
 
 class DatagramListener:
-    """The datagram socket on which one follower waits for notifications."""
+    """The datagram socket on which one follower waits for notifications.
+
+    Its file has a name of its own: a second process of the same role, which then cannot start because the address is in
+    use, must not take the notifications of the first. Files that dead processes left are removed.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / f"{name}{SUFFIX}"
-        self._path.unlink(missing_ok=True)
+        _remove_dead(folder, name)
+        self._path = folder / f"{name}-{os.urandom(4).hex()}{SUFFIX}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)  # noqa: FBT003  the API of the standard library
         self._socket.bind(str(self._path))
@@ -61,3 +65,13 @@ class DatagramListener:
         """Close the socket and remove its file."""
         self._socket.close()
         self._path.unlink(missing_ok=True)
+
+
+def _remove_dead(folder: Path, name: str) -> None:
+    """Remove the sockets of this name that no process has open; Linux refuses to connect to them."""
+    for path in (*folder.glob(f"{name}-*{SUFFIX}"), folder / f"{name}{SUFFIX}"):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
