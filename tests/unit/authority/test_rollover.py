@@ -12,14 +12,13 @@ from cryptography import x509
 
 from doorward.audit.events import EventType
 from doorward.authority import founding, gateways, issuing, revocation
-from doorward.authority.rollover import leaving, moving, preparing, progress, schedule, viewing
+from doorward.authority.rollover import leaving, moving, preparing, progress, schedule
 from doorward.authority.rollover.table import FACTS, Side
 from doorward.authority.status import crls, responder
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.stores.authority_protocols import RolloverState
-from doorward.stores.fact_protocols import Sighting
 from doorward.stores.records import AuthorityKind
 from tests.support.ports import NOON
 from tests.support.refusals import refused
@@ -301,18 +300,6 @@ def test_held_and_new_certificates_of_the_same_holder_do_not_count(world):
     assert {one.id for one in found.missing} == {alice.record.id, bob.record.id}
     world.clock.turn(days=91)
     assert progress.measure_progress(world.services, made).total == 0
-
-
-def test_the_view_says_when_a_missing_certificate_was_last_seen(world):
-    """By the id of the certificate; one that was never seen is left out."""
-    alice, bob = world.issue("alice"), world.issue("bob")
-    draining(world)
-    sighting = Sighting(certificate_id=alice.record.id, at=NOON, application_id="app_x")
-    with world.work.change() as stores:
-        stores.facts.see([sighting], again_after=timedelta(0))
-    view = viewing.view_rollover(world.services)
-    assert {one.id for one in view.progress.missing} == {alice.record.id, bob.record.id}
-    assert view.seen == {alice.record.id: NOON}
 
 
 def test_certificates_are_spread_over_the_window(world):

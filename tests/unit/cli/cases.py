@@ -300,7 +300,7 @@ SUCCESSES: dict[str, Success] = {
     ),
     "ca rotate status": Success(
         says=("draining since", "certificates are replaced", "missing: alice", "next: `doorward ca rotate"),
-        members="state meaning next rollover replaced total percent missing gateways",
+        members="state meaning next rollover replaced total percent in_use missing unseen gateways",
     ),
     "ca rotate undo": Success(says=("the old authority issues again; both are trusted",), members=ROLLOVER),
     "ca rotate retire": Success(

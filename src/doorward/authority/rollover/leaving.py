@@ -19,6 +19,7 @@ Standard: RFC 5280 sections 3.3, 5.1.2.5 and 5.3.1.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from doorward.authority.revocation import revoke_within
 from doorward.authority.rollover.moving import (
@@ -29,6 +30,7 @@ from doorward.authority.rollover.moving import (
 from doorward.authority.rollover.progress import leaving_id, measure_progress
 from doorward.authority.rollover.root_leaving import leave_root
 from doorward.authority.rollover.table import RolloverStep
+from doorward.authority.rollover.use import measure_use, warn_of_unseen
 from doorward.authority.status.crls import publish_crls
 from doorward.authority.status.ocsp_responses import signer_if_any
 from doorward.authority.status.partitions import FULL
@@ -85,9 +87,11 @@ def retire(
     missing = check_guards(
         services, rollover, RolloverStep.RETIRE, abandon_missing=abandon_missing, ignore_away=ignore_away
     )
-    return make_step(
+    use = measure_use(services, measure_progress(services, rollover))
+    done = make_step(
         services, rollover, RolloverStep.RETIRE, actor=actor, missing=missing, compromised=compromised
     )
+    return replace(done, notes=warn_of_unseen(use))
 
 
 def finish_leaving(services: Services, *, actor: str) -> RolloverRecord | None:

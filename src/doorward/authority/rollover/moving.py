@@ -23,6 +23,7 @@ from doorward.authority.rollover.progress import (
 from doorward.authority.rollover.root_moving import retire_root
 from doorward.authority.rollover.schedule import DEFAULT_WINDOW, LONGEST_WINDOW, choose_window
 from doorward.authority.rollover.table import FACTS, RolloverStep, Side, check_step, next_step
+from doorward.authority.rollover.use import measure_use, warn_of_idle
 from doorward.authority.status.partitions import FULL
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
@@ -121,10 +122,10 @@ def drain(
     if rollover.state is RolloverState.DRAINING and window is None:
         return _unchanged(rollover)
     check_guards(services, rollover, RolloverStep.DRAIN, ignore_away=ignore_away)
-    longer = choose_window(
-        DEFAULT_WINDOW if window is None else window, measure_progress(services, rollover).total
-    )
-    return make_step(services, replace(rollover, window=longer), RolloverStep.DRAIN, actor=actor)
+    progress = measure_progress(services, rollover)
+    longer = choose_window(DEFAULT_WINDOW if window is None else window, progress.total)
+    done = make_step(services, replace(rollover, window=longer), RolloverStep.DRAIN, actor=actor)
+    return replace(done, notes=warn_of_idle(progress, measure_use(services, progress)))
 
 
 def undo(

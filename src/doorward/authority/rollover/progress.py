@@ -42,14 +42,20 @@ class RolloverProgress:
     """How far the certificates of the leaving authority are replaced.
 
     Args:
-        replaced: certificates of people, devices and services with a successor, by id.
+        successors: of each certificate of people, devices and services that is replaced, by its id: the later ones of its
+            line that are valid and by the authority that stays, the newest last.
         missing: the others, which are valid or on hold.
         gateways: every registered gateway.
     """
 
-    replaced: frozenset[str]
+    successors: Mapping[str, tuple[CertificateLine, ...]]
     missing: tuple[CertificateLine, ...]
     gateways: tuple[GatewayProgress, ...]
+
+    @property
+    def replaced(self) -> frozenset[str]:
+        """The certificates with a successor, by id."""
+        return frozenset(self.successors)
 
     @property
     def total(self) -> int:
@@ -91,10 +97,10 @@ def measure_progress(services: Services, rollover: RolloverRecord) -> RolloverPr
                 theirs.append(one)
             if one.replaces and one.state is CertificateState.VALID:
                 successors.setdefault(one.replaces, []).append(one)
-        replaced = frozenset(one.id for one in theirs if _is_replaced(one.id, successors, staying))
+        lines = {one.id: _find_line(one.id, successors, staying) for one in theirs}
         return RolloverProgress(
-            replaced=replaced,
-            missing=tuple(one for one in theirs if one.id not in replaced),
+            successors={certificate_id: line for certificate_id, line in lines.items() if line},
+            missing=tuple(one for one in theirs if not lines[one.id]),
             gateways=_measure_gateways(stores, rollover, leaving, now),
         )
 
@@ -112,19 +118,20 @@ def _read_unended(stores: Stores, now: datetime) -> Iterator[CertificateLine]:
         after = page[-1].id
 
 
-def _is_replaced(
+def _find_line(
     certificate_id: str, successors: Mapping[str, Sequence[CertificateLine]], staying: str
-) -> bool:
-    """Return whether a later certificate of the line is of the staying authority."""
+) -> tuple[CertificateLine, ...]:
+    """Return the later certificates of the line that the staying authority issued, the newest last."""
     open_, seen = [certificate_id], {certificate_id}
+    found = []
     while open_:
         for one in successors.get(open_.pop(), ()):
-            if one.authority_id == staying:
-                return True
             if one.id not in seen:
                 seen.add(one.id)
                 open_.append(one.id)
-    return False
+                if one.authority_id == staying:
+                    found.append(one)
+    return tuple(sorted(found, key=lambda one: one.id))  # ids are in the order of time
 
 
 def _measure_gateways(

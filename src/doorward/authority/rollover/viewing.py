@@ -5,14 +5,14 @@ Not here: making the steps (moving, leaving). Reads only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 
 from doorward.authority.rollover.moving import check_guards
 from doorward.authority.rollover.progress import RolloverProgress, leaving_id, measure_progress
 from doorward.authority.rollover.schedule import DEFAULT_WINDOW, choose_window
 from doorward.authority.rollover.table import FACTS, TRANSITIONS, RolloverStep, check_step, next_step
+from doorward.authority.rollover.use import RolloverUse, measure_use, warn_of_idle, warn_of_unseen
 from doorward.authority.status.root_crl import unlisted_authorities
 from doorward.core.errors import DoorwardError
 from doorward.stores.authority_protocols import FINAL_STATES, RolloverRecord, RolloverState
@@ -20,7 +20,6 @@ from doorward.stores.prerequisites import require_authority, require_tenant
 from doorward.stores.records import AuthorityKind, AuthorityRecord
 from doorward.stores.services import Services
 
-_FACTS_AT_ONCE = 100
 _LEAVING = frozenset({RolloverState.RETIRING, RolloverState.WITHDRAWING})
 _ROOT_LIST_STEP = (
     "the root's key is offline, and its revocation list does not name the authority yet, so that programs which trust the "
@@ -38,7 +37,7 @@ class RolloverView:
         next_step: what a person may do next.
         progress: what is issued again; None if it is over.
         authorities: the old and the new authority, as far as they exist.
-        seen: when a missing certificate was last seen at a door, by its id; those never seen are left out.
+        use: which of the certificates are in use; None if it is over.
     """
 
     rollover: RolloverRecord | None
@@ -46,7 +45,7 @@ class RolloverView:
     next_step: str
     progress: RolloverProgress | None
     authorities: tuple[AuthorityRecord, ...]
-    seen: Mapping[str, datetime] = field(default_factory=dict)
+    use: RolloverUse | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,7 @@ def view_rollover(services: Services) -> RolloverView:
         next_step=find_next_step(services, state),
         progress=progress,
         authorities=tuple(one for one in found if one is not None),
-        seen=_find_seen(services, progress) if progress is not None else {},
+        use=measure_use(services, progress) if progress is not None else None,
     )
 
 
@@ -96,17 +95,6 @@ def find_next_step(services: Services, state: RolloverState | None) -> str:
     """
     is_over = state is None or state in FINAL_STATES
     return _ROOT_LIST_STEP if is_over and unlisted_authorities(services) else next_step(state)
-
-
-def _find_seen(services: Services, progress: RolloverProgress) -> dict[str, datetime]:
-    ids = [one.id for one in progress.missing]
-    with services.work.read() as stores:
-        every = [
-            one
-            for start in range(0, len(ids), _FACTS_AT_ONCE)
-            for one in stores.facts.of(ids[start : start + _FACTS_AT_ONCE]).values()
-        ]
-    return {one.certificate_id: one.seen_at for one in every if one.seen_at is not None}
 
 
 def preview(
@@ -158,6 +146,7 @@ def _preview(
     services: Services, rollover: RolloverRecord, after: RolloverState, window: timedelta | None
 ) -> tuple[str, ...]:
     progress = measure_progress(services, rollover)
+    use = measure_use(services, progress)
     if after is RolloverState.ACTIVE:
         return (f"{rollover.new_id} issues every new certificate", "no certificate is asked for again yet")
     if after is RolloverState.DRAINING:
@@ -165,6 +154,7 @@ def _preview(
         return (
             f"{len(progress.missing)} certificates are issued again, spread over {long}",
             f"{len(progress.gateways)} gateways order their server certificates again at once",
+            *warn_of_idle(progress, use),
         )
     if after is RolloverState.REVERTING:
         return (
@@ -176,6 +166,7 @@ def _preview(
             f"no door trusts {leaving_id(rollover) or 'the requested authority'} any more; this cannot be undone",
             f"{len(progress.replaced)} certificates with a successor are revoked as superseded",
             f"{len(progress.missing)} certificates without one are refused, and their connections end",
+            *warn_of_unseen(use),
             f"its last revocation list is signed, and the key {_leaving_key(services, rollover)} is destroyed",
         )
     return ()

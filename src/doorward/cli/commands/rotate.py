@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from doorward.cli.state import State, actor
 
 if TYPE_CHECKING:
     from doorward.authority.rollover.progress import RolloverProgress
+    from doorward.authority.rollover.use import RolloverUse
     from doorward.authority.rollover.viewing import RolloverView
     from doorward.runtime.compose import Installation
     from doorward.stores.authority_protocols import CertificateLine, RolloverRecord
@@ -251,8 +252,8 @@ def status(state: State) -> None:
         f"{one.id}  {one.key_name}, until {one.not_after:%Y-%m-%d}{', issues' if one.current else ''}"
         for one in view.authorities
     ]
-    if view.progress is not None:
-        lines += _progress_lines(view.progress, view.seen)
+    if view.progress is not None and view.use is not None:
+        lines += _progress_lines(view.progress, view.use)
     state.output.result(_value(view), *lines, f"[dim]next: {escape(view.next_step)}[/dim]")
 
 
@@ -263,19 +264,29 @@ def _headline(view: RolloverView) -> str:
     return f"[bold]{one.state.value}[/bold] since {one.moved_at:%Y-%m-%d %H:%M}Z: {view.meaning}"
 
 
-def _progress_lines(progress: RolloverProgress, seen: Mapping[str, datetime]) -> list[str]:
-    lines = [f"{len(progress.replaced)} of {progress.total} certificates are replaced ({progress.percent} %)"]
+def _progress_lines(progress: RolloverProgress, use: RolloverUse) -> list[str]:
+    lines = [
+        f"{len(progress.replaced)} of {progress.total} certificates are replaced ({progress.percent} %)",
+        f"{use.in_use} of these {len(progress.replaced)} are seen in use, at a door or by a report of their agent",
+    ]
     for one in progress.gateways:
         away = "" if one.fresh else " [yellow](away)[/yellow]"
         lines.append(f"gateway {one.name}: {one.why or 'has followed'}{away}")
     lines += [
         f"  missing: {escape(one.subject_name)}  {one.id}, {one.profile}, {one.state.value}, ends {one.not_after:%Y-%m-%d}, "
-        f"{_last_seen(seen.get(one.id))}"
+        f"{_last_seen(use.last_used.get(one.id))}"
         for one in progress.missing[:SHOWN]
     ]
-    if len(progress.missing) > SHOWN:
-        lines.append(f"  and {len(progress.missing) - SHOWN} more; --json lists all")
-    return lines
+    lines += _count_more(progress.missing)
+    lines += [
+        f"  not seen yet: {escape(one.subject_name)}  {one.id}, {one.profile}, ends {one.not_after:%Y-%m-%d}"
+        for one in use.unseen[:SHOWN]
+    ]
+    return lines + _count_more(use.unseen)
+
+
+def _count_more(lines: Sequence[CertificateLine]) -> list[str]:
+    return [f"  and {len(lines) - SHOWN} more; --json lists all"] if len(lines) > SHOWN else []
 
 
 def _last_seen(moment: datetime | None) -> str:
@@ -283,7 +294,7 @@ def _last_seen(moment: datetime | None) -> str:
 
 
 def _value(view: RolloverView) -> dict[str, Any]:
-    rollover, progress = view.rollover, view.progress
+    rollover, progress, use = view.rollover, view.progress, view.use
     return {
         "state": rollover.state.value if rollover else "none",
         "meaning": view.meaning,
@@ -292,9 +303,11 @@ def _value(view: RolloverView) -> dict[str, Any]:
         "replaced": len(progress.replaced) if progress else 0,
         "total": progress.total if progress else 0,
         "percent": progress.percent if progress else 100,
-        "missing": [_missing_value(one, view.seen.get(one.id)) for one in progress.missing]
-        if progress
+        "in_use": use.in_use if use else 0,
+        "missing": [_line_value(one, use.last_used.get(one.id)) for one in progress.missing]
+        if progress and use
         else [],
+        "unseen": [_line_value(one, None) for one in use.unseen] if use else [],
         "gateways": [{"name": one.name, "fresh": one.fresh, "lacks": one.why} for one in progress.gateways]
         if progress
         else [],
@@ -313,7 +326,7 @@ def _record_value(rollover: RolloverRecord) -> dict[str, Any]:
     }
 
 
-def _missing_value(one: CertificateLine, seen: datetime | None) -> dict[str, Any]:
+def _line_value(one: CertificateLine, seen: datetime | None) -> dict[str, Any]:
     return {
         "certificate": one.id,
         "principal": one.principal_id,
