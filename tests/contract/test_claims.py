@@ -105,11 +105,11 @@ def test_one_approval_becomes_one_certificate(services: Services, keys: str) -> 
     factory = new_factory()
     import_manufacturer(services, "acme", anchors=[factory.root.der], actor=OPERATOR)
     device = factory.device()
-    with pytest.raises(EnrolmentPending) as waits:
-        enrol(services, factory.chain(device), csr(), source="192.0.2.7")
-    approve(services, waits.value.enrolment_id, name="sensor-1", actor=OPERATOR)
     same = csr()
-    requests = iter([same if keys == "one key" else csr() for _ in range(AT_ONCE)])
+    with pytest.raises(EnrolmentPending) as waits:
+        enrol(services, factory.chain(device), same, source="192.0.2.7")
+    approve(services, waits.value.enrolment_id, name="sensor-1", actor=OPERATOR)
+    requests = iter([same, *(same if keys == "one key" else csr() for _ in range(AT_ONCE - 1))])
 
     def attempt() -> Issued:
         try:
@@ -120,10 +120,11 @@ def test_one_approval_becomes_one_certificate(services: Services, keys: str) -> 
     issued, refused = race(attempt)
     assert set(refused) <= {"waits", "enrolment-used", "device-refused"}
     with services.work.read() as stores:
-        (row,) = stores.certificates.list(CertificateFilter())
-    assert {one.record.id for one in issued} == {row.id}
-    assert row.state is CertificateState.VALID
-    assert len(issued) == 1 or keys == "one key"
+        rows = stores.certificates.list(CertificateFilter())
+    assert {one.record.id for one in issued} == {
+        one.id for one in rows if one.state is CertificateState.VALID
+    }
+    assert len(rows) == 1 if keys == "one key" else len(rows) <= 1  # a clone that is faster ends the approval
 
 
 def test_one_certificate_has_one_successor(services: Services) -> None:

@@ -130,6 +130,8 @@ def test_one_of_two_callers_advances_an_enrolment(work: UnitOfWork) -> None:
         assert stores.device_enrolments.advance(approved, enrolled)
         assert not stores.device_enrolments.advance(approved, enrolled)
         assert stores.device_enrolments.get(before.id) == enrolled
+        assert stores.device_enrolments.by_principal(enrolled.principal_id) == [enrolled]
+        assert stores.device_enrolments.by_principal(opaque("dev", "b")) == []
 
 
 def test_enrolments_are_listed_counted_and_removed(work: UnitOfWork) -> None:

@@ -34,7 +34,7 @@ from doorward.web.pool import UseCasePool
 from doorward.wire.forwarded_chain import parse_forwarded_chain
 from tests.posture.test_renewal import Checks, nothing, unchecked_standing, yes
 from tests.support.certificates.issuing import pem_of, toy_ca
-from tests.support.factory import import_factory
+from tests.support.factory import NEVER, approve, import_factory, pending, request_of
 from tests.support.ports import PlainKeys
 from tests.support.world import OPERATOR, World, found_world
 
@@ -125,6 +125,24 @@ def a_key_for_a_person(host: Host) -> bool:
     return host.post("serverkeygen", basic("alice", host.token("alice"))) == 200
 
 
+def a_clone_after_the_approval(host: Host) -> bool:
+    """Wait until the operator has approved the device, and ask with a key of one's own."""
+    factory = import_factory(host.world)
+    device = factory.device()
+    approve(host.world, pending(host.world, factory, device))
+    return host.post("simpleenroll", shown(*factory.chain(device))) == 200
+
+
+def an_old_approval(host: Host) -> bool:
+    """Use an approval that was forgotten for a year."""
+    factory = import_factory(host.world)
+    device = factory.device()
+    approve(host.world, pending(host.world, factory, device))
+    host.world.clock.turn(days=365)
+    request = base64.b64encode(request_of(device))
+    return host.post("simpleenroll", shown(*factory.chain(device)), request) == 200
+
+
 def a_flood_of_wrong_tokens(host: Host) -> bool:
     """Make the record grow with every wrong token."""
     for _ in range(TRIES):
@@ -185,6 +203,20 @@ ATTACKS: list[tuple[Callable[[Host], bool], Checks]] = [
     (a_token_again, _TOKENS),
     (an_old_token, _TOKENS),
     (a_key_for_a_person, {"doorward.enrolment.est.enrolling.GeneratedKeyClaim": lambda claim: claim}),
+    (
+        a_clone_after_the_approval,
+        {
+            "doorward.directory.fleets.admission.find_end": lambda *_: "",
+            "doorward.directory.fleets.admission.FactoryClaim._require_approved": nothing,
+        },
+    ),
+    (
+        an_old_approval,
+        {
+            "doorward.directory.fleets.admission.find_end": lambda *_: "",
+            "doorward.directory.fleets.admission.ends_at": lambda *_: NEVER,
+        },
+    ),
     (a_flood_of_wrong_tokens, _COUNTED),
     (a_device_in_a_loop, _COUNTED),
     (a_judged_stranger, {"doorward.directory.fleets.judging._is_certified": yes}),

@@ -72,6 +72,19 @@ def request_for(key: Any = None) -> bytes:
     return build_csr(key or PlainKeys().generate(KeyKind.P256), "whatever")
 
 
+_REQUESTS: dict[bytes, bytes] = {}
+
+
+def request_of(device: CertifiedKey) -> bytes:
+    """The request of a device: it repeats the same one until it has a certificate (RFC 7030 section 4.2.3)."""
+    return _REQUESTS.setdefault(device.der, request_for())
+
+
+def reset(device: CertifiedKey) -> None:
+    """Let the device make another key, as after a factory reset."""
+    del _REQUESTS[device.der]
+
+
 def enrol(
     world: World,
     factory: Factory,
@@ -80,8 +93,10 @@ def enrol(
     *,
     source: str = SOURCE,
 ) -> Issued:
-    """One contact of a device, by which it gets its certificate."""
-    return admission.enrol(world.services, factory.chain(device), request or request_for(), source=source)
+    """One contact of a device, by which it gets its certificate; without a request, with its own one."""
+    return admission.enrol(
+        world.services, factory.chain(device), request or request_of(device), source=source
+    )
 
 
 def pending(

@@ -80,6 +80,9 @@ class MemoryDeviceEnrolments(Store):
             one for one in self._sorted() if (one.manufacturer_id, one.serial) == (manufacturer_id, serial)
         ][:10]
 
+    def by_principal(self, principal_id: str) -> builtins.list[DeviceEnrolmentRecord]:
+        return [one for one in self._sorted() if one.principal_id == principal_id][:100]
+
     def list(
         self,
         *,

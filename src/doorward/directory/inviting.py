@@ -14,6 +14,7 @@ from doorward.authority.issuing import Entitlement, entitlement_of
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import RequestRefused
 from doorward.directory.factors.enrolment_tickets import open_first_enrolment
+from doorward.directory.fleets.lapsing import lapse_for_link
 from doorward.directory.invitations import (
     VoidReason,
     has_lost_its_device,
@@ -163,6 +164,7 @@ def invite_within(
     now = services.clock.now()
     token = base64.urlsafe_b64encode(services.random.token(TOKEN_BYTES)).rstrip(b"=").decode("ascii")
     notes = void_open(services, stores, principal, VoidReason.SUPERSEDED, actor=actor, now=now)
+    notes += lapse_for_link(services, stores, principal.id)
     record = InvitationRecord(
         id=services.new_id("inv"),
         tenant=TENANT,

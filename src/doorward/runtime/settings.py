@@ -47,6 +47,7 @@ from doorward.runtime.metrics_settings import MetricsSettings
 from doorward.runtime.notice_settings import NoticeSettings
 from doorward.stores.factor_records import LONGEST_SESSION
 from doorward.stores.renewal_terms import DAYS_AFTER_END, LONGEST_AFTER_END, RENEWALS_PER_DAY
+from doorward.stores.services import APPROVAL_DAYS
 
 HIGHEST_PORT = 65535
 MOST_CONNECTIONS = 1_000_000
@@ -311,6 +312,12 @@ class Settings(AcmeSettings, CertificateSettings, MetricsSettings, NoticeSetting
         ge=0,
         le=LONGEST_AFTER_END.days,
         description="How many days after its end a service's certificate can still be renewed, once, without a person; 0 is never.",
+    )
+    device_approval_days: int = Field(
+        default=APPROVAL_DAYS,
+        ge=1,
+        le=365,
+        description="How many days an approved device has to fetch its certificate; then it waits for an operator again.",
     )
     renewals_per_day: int = Field(
         default=RENEWALS_PER_DAY,

@@ -79,6 +79,7 @@ Index(
     device_enrolments.c.manufacturer_id,
     device_enrolments.c.serial,
 )
+Index("ix_device_enrolments_principal", device_enrolments.c.tenant, device_enrolments.c.principal_id)
 Index(
     "ix_device_enrolments_manufacturer",
     device_enrolments.c.tenant,

@@ -36,6 +36,7 @@ REVISIONS = (
     "0015",
     "0016",
     "0019",
+    "0018",
 )
 """Every revision, oldest first, so that Doorward recognises an older schema at start without reading the migrations.
 

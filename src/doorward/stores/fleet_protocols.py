@@ -72,6 +72,10 @@ class DeviceEnrolmentStore(Protocol):
         """Return the enrolments of a manufacturer's devices with this serial number, oldest first; at most 10."""
         ...
 
+    def by_principal(self, principal_id: str) -> list[DeviceEnrolmentRecord]:
+        """Return the enrolments of a device of the directory, oldest first; at most 100."""
+        ...
+
     def list(
         self,
         *,

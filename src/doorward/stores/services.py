@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # plain commands load little (docs/design/0049)
 _ALPHABET = "234567abcdefghijklmnopqrstuvwxyz"
 """In ASCII order, so that ids sort by time."""
 
+APPROVAL_DAYS = 30
+"""Devices of a delivery are switched on within some weeks; after that, who has one may not be who was meant."""
+
 _TIME_CHARACTERS, _RANDOM_CHARACTERS, _PLACE_CHARACTERS = 9, 11, 3
 _MOST_AT_ONCE = 32**_PLACE_CHARACTERS
 
@@ -32,6 +35,7 @@ class Services:
     `crl_partitions`: the number of CRLs that the certificates issued from now on are divided into, 1 to 256.
     `lifetimes`: how long new certificates last, by the name of their profile; one that is not named has its default.
     `renewal`: how long after its end a certificate may be renewed, and how often.
+    `approval_lifetime`: how long an operator's approval of a device waits for the device.
     `ocsp_signing_limiter`: limits how many OCSP responses this process signs while clients wait.
     `issuing`: the requests for certificates that this process issues together.
     """
@@ -46,6 +50,7 @@ class Services:
     crl_partitions: int = 1
     lifetimes: Mapping[str, timedelta] = field(default_factory=dict)
     renewal: RenewalTerms = field(default_factory=RenewalTerms)
+    approval_lifetime: timedelta = timedelta(days=APPROVAL_DAYS)
     ocsp_signing_limiter: OcspSigningLimiter = field(default_factory=OcspSigningLimiter)
     issuing: Batcher[Any, Any] = field(default_factory=Batcher)
 

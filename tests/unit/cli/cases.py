@@ -261,7 +261,7 @@ SUCCESSES: dict[str, Success] = {
     ),
     "device pending": Success(
         says=("id", "manufacturer", "{den_one}", "maker", "pending", "serial-not-expected", "next:"),
-        members="id manufacturer serial subject state reason name tag created_at seen_at contacts keys sources source "
+        members="id manufacturer serial subject state reason name tag created_at seen_at contacts keys sources source key "
         "decided_by",
     ),
     "device approve": Success(

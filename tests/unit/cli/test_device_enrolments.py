@@ -103,10 +103,25 @@ def test_possible_clones_are_not_approved_with_all(site: Site, maker: CertifiedK
     assert "wait for an operator" in part["text"]
 
 
+def test_a_possible_clone_is_asked_about(site: Site, maker: CertifiedKey) -> None:
+    """A script needs --yes; the key that was shown is the one that is approved, and no other."""
+    one, device = contact(site, maker, "SN-1")
+    (shown,) = site.do("device", "pending")
+    contact(site, maker, "SN-1", device=device)
+    result = site.run("device", "approve", one, "--name", "gauge-1", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["error"]["code"]) == (1, "not-confirmed")
+    words = ["device", "approve", one, "--name", "gauge-1", "--yes", "--json"]
+    result = site.run(*words, "--key", shown["key"])
+    assert json.loads(result.stdout)["failed"][0]["code"] == "enrolment-key-changed"
+    assert len(shown["key"]) == 19
+    assert site.do(*words[:-1])["approved"][0]["name"] == "gauge-1"
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ["approve"],
+        ["approve", "den_x", "den_y", "--key", "ab12"],
         ["approve", "--all"],
         ["approve", "den_x", "--all", "--manufacturer", "maker"],
         ["approve", "den_x", "--manufacturer", "maker"],

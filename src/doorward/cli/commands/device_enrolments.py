@@ -12,11 +12,12 @@ import click
 from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.completing import complete_enrolment, complete_group, complete_manufacturer
+from doorward.cli.confirming import YES, ask, may_ask
 from doorward.cli.csv_option import refuse_two_forms
 from doorward.cli.output import REFUSED
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
-from doorward.core.errors import ConfigurationError
+from doorward.core.errors import ConfigurationError, RequestRefused
 
 if TYPE_CHECKING:
     from doorward.directory.fleets.approval_lists import Selection
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from doorward.stores.fleet_records import DeviceEnrolmentRecord
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_KEY_DIGITS = 16
+"""Of the digest; in groups, so that no spreadsheet takes it for a number."""
+
 _COLUMNS = (
     "id",
     "manufacturer",
@@ -36,6 +40,7 @@ _COLUMNS = (
     "keys",
     "sources",
     "source",
+    "key",
 )
 
 
@@ -93,6 +98,12 @@ def pending(state: State, manufacturer: str, every: bool, as_csv: bool) -> None:
     type=_FILE,
     help="A CSV file with the columns id or serial, and manufacturer, name and groups if wanted; no possible clones.",
 )
+@click.option(
+    "--key",
+    default="",
+    help="How the key of the device begins, as `device pending` shows it: approve no other key.",
+)
+@YES
 @click.pass_obj
 def approve(
     state: State,
@@ -104,16 +115,25 @@ def approve(
     every: bool,
     manufacturer: str,
     file: Path | None,
+    key: str,
+    yes: bool,
 ) -> None:
-    """Approve devices: each gets its certificate at its next contact. One that is refused stops no other."""
+    """Approve devices: each gets its certificate at its next contact. One that is refused stops no other.
+
+    A device that may be a clone is approved by its id only, and is asked about first.
+    """
     if bool(ids) + every + (file is not None) != 1:
         raise click.UsageError("Give ids, or --all --manufacturer NAME, or --from FILE.")
     if (every and not manufacturer) or (ids and manufacturer):
         raise click.UsageError("--manufacturer belongs to --all, which needs it, or to --from.")
-    if name and len(ids) != 1:
-        raise click.UsageError("--name is for one device.")
+    if (name or key) and len(ids) != 1:
+        raise click.UsageError("--name and --key are for one device.")
     services = state.installation().services
-    selected = _select(state, ids, name=name, groups=groups, manufacturer=manufacturer, file=file)
+    if ids:
+        selected = _look_at(state, ids, name=name, groups=groups, key=key, yes=yes)
+    else:
+        selected = _select(state, groups=groups, manufacturer=manufacturer, file=file)
+    parts.approval_lists.refuse_incomplete(selected)
     with state.output.progress("approved") as show_progress:
         outcomes = []
         for outcome in parts.approving.approve_each(services, selected.wishes, actor=actor()):
@@ -137,11 +157,36 @@ def refuse(state: State, ids: tuple[str, ...]) -> None:
     _say(state, list(parts.approving.refuse_each(services, ids, actor=actor())), "refused", ())
 
 
+def _look_at(
+    state: State, ids: tuple[str, ...], *, name: str, groups: tuple[str, ...], key: str, yes: bool
+) -> Selection:
+    """Return what to approve by id, each with the key that it has now; ask about possible clones.
+
+    What was asked about is what is approved: a device that comes with another key meanwhile is not.
+    """
+    wishes, odd = [], []
+    for one, found in zip(
+        ids, parts.approving.find_enrolments(state.installation().services, ids), strict=True
+    ):
+        seen = key or (found.wanted_key if found else "")
+        wishes.append(parts.approving.Wish(enrolment_id=one, name=name, groups=groups, key=seen))
+        if found is not None and parts.approving.is_suspicious(found):
+            odd.append(f"{one} ({found.state.value}: {found.reason or f'{found.keys} keys'})")
+    if odd and not yes and not may_ask(state):
+        raise RequestRefused(
+            "not-confirmed",
+            f"nothing was approved, because each of these may be a clone: {', '.join(odd)}",
+            hint="look at them: `doorward device pending`; then add --yes",
+        )
+    if odd:
+        more = "the certificates that they have are revoked when they get the next"
+        ask(state, f"approve {', '.join(odd)}? Each may be a clone, and {more}.", yes=yes)
+    return parts.approval_lists.Selection(wishes=tuple(wishes))
+
+
 def _select(
     state: State,
-    ids: tuple[str, ...],
     *,
-    name: str,
     groups: tuple[str, ...],
     manufacturer: str,
     file: Path | None,
@@ -153,13 +198,8 @@ def _select(
         selected = lists.select_rows(services, data, manufacturer=manufacturer, groups=groups)
         if selected.faults:
             raise ConfigurationError(selected.faults)
-    elif manufacturer:
-        selected = lists.select_all(services, manufacturer, groups=groups)
-    else:
-        wishes = tuple(parts.approving.Wish(enrolment_id=one, name=name, groups=groups) for one in ids)
-        selected = lists.Selection(wishes=wishes)
-    lists.refuse_incomplete(selected)
-    return selected
+        return selected
+    return lists.select_all(services, manufacturer, groups=groups)
 
 
 def _say(state: State, outcomes: list[Outcome], past: str, notes: tuple[str, ...], *, hint: str = "") -> None:
@@ -223,5 +263,6 @@ def _row(one: DeviceEnrolmentRecord, manufacturer: str, name: str) -> dict[str, 
         "keys": one.keys,
         "sources": one.sources,
         "source": one.source,
+        "key": ":".join(one.wanted_key[place : place + 4] for place in range(0, _KEY_DIGITS, 4)),
         "decided_by": one.decided_by,
     }

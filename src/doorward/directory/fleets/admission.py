@@ -39,6 +39,7 @@ from doorward.directory.fleets.judging import (
     judge_factory_certificate,
     refuse_factory_certificate,
 )
+from doorward.directory.fleets.lapsing import ANOTHER_KEY, LAPSED, ends_at, find_end, lapse_within
 from doorward.directory.fleets.rules import BARRED, apply_rules, refuse_barred
 from doorward.directory.fleets.states import EnrolmentStep, next_state
 from doorward.pki.csr import parse_csr
@@ -84,12 +85,14 @@ class FactoryClaim:
     """An approved enrolment as a claim (`authority.issuing.claims`) to one certificate of its device.
 
     Args:
-        enrolment: as it was when the claim was made.
+        enrolment: as it was when the claim was made; its `wanted_key` is the key that was approved.
         name: the name of the device.
+        ends_at: the end of the approval.
     """
 
     enrolment: DeviceEnrolmentRecord
     name: str
+    ends_at: datetime
 
     @property
     def actor(self) -> str:
@@ -101,14 +104,17 @@ class FactoryClaim:
         """The device's id."""
         return self.enrolment.principal_id
 
-    def examine(self, stores: Stores, now: datetime) -> Entitlement:  # noqa: ARG002  as the claim has it
-        """Return the device's entitlement; refuse if its manufacturer was removed, or its serial number is barred."""
+    def examine(self, stores: Stores, now: datetime) -> Entitlement:
+        """Return the device's entitlement; refuse if the approval ended, its manufacturer was removed, or its serial number is barred."""
+        if now >= self.ends_at:
+            raise _refuse_used()
         _require_manufacturer(stores, self.enrolment)
         refuse_barred(stores, self.enrolment)
         return entitlement_of(stores, self.holder)
 
     def redeem(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
         """Use the approval up; raise `RequestRefused` (`enrolment-used`) if another request was faster, or it was refused."""
+        self._require_approved(stores, record)
         enrolled = replace(
             self.enrolment,
             state=next_state(self.enrolment.state, EnrolmentStep.REDEEM),
@@ -124,6 +130,13 @@ class FactoryClaim:
         ):  # after the claim: a repeated request is told to ask again
             raise _refuse_used_key()
         stores.outbox.add(new_enrolment_event(services, EventType.DEVICE_ENROLLED, enrolled, name=self.name))
+
+    def _require_approved(self, stores: Stores, record: CertificateRecord) -> None:
+        """Refuse another key than the approved one, and another approval: this one may have ended meanwhile."""
+        current = stores.device_enrolments.get(self.enrolment.id)
+        is_same = current is not None and current.decided_at == self.enrolment.decided_at
+        if not is_same or record.spki_sha256 != self.enrolment.wanted_key:
+            raise _refuse_used()
 
     def settle(self, services: Services, stores: Stores, record: CertificateRecord) -> None:
         """Refuse if the enrolment ended or was barred since the intent, or if a later request took its place.
@@ -178,7 +191,9 @@ def admit(services: Services, chain: Sequence[bytes], request: bytes, *, source:
         found = stores.device_enrolments.by_fingerprint(shown.fingerprint)
         if stores.certificates.has_key(wanted_key) and (found is None or wanted_key != found.issued_key):
             raise _refuse_used_key()
-        outcome = _decide(stores, found, wanted_key, source, now) if found else _find_no_room(stores, shown)
+        outcome = (
+            _decide(services, stores, found, wanted_key, source) if found else _find_no_room(stores, shown)
+        )
     if outcome is None:
         with services.work.change(traffic=True) as stores:
             outcome = _change(services, stores, shown, wanted_key, source)
@@ -191,28 +206,33 @@ _Outcome = FactoryClaim | EnrolmentPending | AlreadyEnrolled | RequestRefused
 
 
 def _decide(
-    stores: Stores, found: DeviceEnrolmentRecord, wanted_key: str, source: str, now: datetime
+    services: Services, stores: Stores, found: DeviceEnrolmentRecord, wanted_key: str, source: str
 ) -> _Outcome | None:
     """Return the outcome if it changes nothing; None if a write transaction has to decide."""
+    now = services.clock.now()
     match found.state:
         case EnrolmentState.APPROVED:
-            return _claim(stores, found)
+            is_over = find_end(found, wanted_key, services.approval_lifetime, now)
+            return None if is_over else _claim(services, stores, found)
         case EnrolmentState.ENROLLED:
-            return _decide_enrolled(stores, found, wanted_key, now)
+            return _decide_enrolled(services, stores, found, wanted_key)
     if _is_counted(found, wanted_key, source, now):
         return _answer_waiting(found, now)
     return None
 
 
 def _decide_enrolled(
-    stores: Stores, found: DeviceEnrolmentRecord, wanted_key: str, now: datetime
+    services: Services, stores: Stores, found: DeviceEnrolmentRecord, wanted_key: str
 ) -> _Outcome | None:
     """The device had a certificate: was the answer lost, was there a crash, or is this another device?"""
+    now = services.clock.now()
     issued = stores.certificates.get(found.certificate_id)
     if issued is None or issued.state is CertificateState.INTENDED:
         if issued is not None and now - issued.created_at < IN_FLIGHT:
             return EnrolmentPending(found.id, SOONEST_RETRY)  # another request of the device is on its way
-        return _claim(stores, found)  # it never became valid: see `states`
+        # It never became valid: see `states`. The approval goes on, for the same key and until its end.
+        is_over = find_end(found, wanted_key, services.approval_lifetime, now)
+        return None if is_over else _claim(services, stores, found)
     if wanted_key == found.issued_key and issued.state is CertificateState.VALID:
         return None if has_ended(issued.not_after, now) else AlreadyEnrolled(issued.id)
     return None
@@ -229,19 +249,23 @@ def _change(
     found = stores.device_enrolments.by_fingerprint(shown.fingerprint)
     if found is None:
         return _add(services, stores, shown, wanted_key, source)
-    settled = _decide(stores, found, wanted_key, source, now)
+    settled = _decide(services, stores, found, wanted_key, source)
     if settled is not None:
         return settled
     counted = _count_contact(found, wanted_key, source, now)
+    if found.state is EnrolmentState.APPROVED:
+        why = find_end(found, wanted_key, services.approval_lifetime, now)
+        return _answer_waiting(lapse_within(services, stores, found, why, counted=counted), now)
     if found.state is EnrolmentState.ENROLLED:
         counted = replace(
             counted,
             state=next_state(found.state, EnrolmentStep.REPEAT),
-            reason=_why_again(stores, found, wanted_key),
+            reason=_why_again(services, stores, found, wanted_key),
         )
         stores.outbox.add(new_enrolment_event(services, EventType.DEVICE_DUPLICATE, counted))
     stores.device_enrolments.advance(found, counted)
-    if counted.state is EnrolmentState.PENDING and counted.keys == counted.sources == 1:
+    is_plain = counted.keys == counted.sources == 1 and counted.reason not in LAPSED
+    if counted.state is EnrolmentState.PENDING and is_plain:
         return _try_rules(services, stores, counted, manufacturer)
     return _answer_waiting(counted, now)
 
@@ -295,11 +319,11 @@ def _try_rules(
 ) -> _Outcome:
     """Approve the device if the rules of its manufacturer allow it without an operator; otherwise note why not."""
     now = services.clock.now()
-    decision = apply_rules(stores, enrolment, manufacturer)
+    decision = apply_rules(stores, enrolment, manufacturer, now)
     if decision.approved and (not decision.closes or stores.enrolment_tags.close(decision.closes, now)):
         approved, _ = approve_within(services, stores, enrolment, decision, now=now)
         stores.changes.note(ChangeKind.PRINCIPAL, approved.principal_id, now)
-        return _claim(stores, approved)
+        return _claim(services, stores, approved)
     waiting = replace(enrolment, reason=decision.reason or "tag-closed")
     if waiting.reason == BARRED:
         waiting = replace(waiting, state=next_state(waiting.state, EnrolmentStep.REFUSE))
@@ -320,11 +344,12 @@ def _replace_certificates(
             revoke_within(services, stores, signer, one.id, reason, actor=actor, now=now)
 
 
-def _claim(stores: Stores, found: DeviceEnrolmentRecord) -> FactoryClaim | RequestRefused:
+def _claim(services: Services, stores: Stores, found: DeviceEnrolmentRecord) -> FactoryClaim | RequestRefused:
     principal = stores.directory.get(found.principal_id)
     if principal is None:
         return _refuse_device()
-    return FactoryClaim(enrolment=found, name=principal.name)
+    ends = ends_at(found, services.approval_lifetime)
+    return FactoryClaim(enrolment=found, name=principal.name, ends_at=ends)
 
 
 def _answer_waiting(found: DeviceEnrolmentRecord, now: datetime) -> EnrolmentPending | RequestRefused:
@@ -360,12 +385,14 @@ def _count_contact(
     )
 
 
-def _why_again(stores: Stores, found: DeviceEnrolmentRecord, wanted_key: str) -> str:
+def _why_again(services: Services, stores: Stores, found: DeviceEnrolmentRecord, wanted_key: str) -> str:
     """Return why an enrolled device asks again, as a word."""
     issued = stores.certificates.get(found.certificate_id)
-    if issued is not None and issued.state is not CertificateState.VALID:
+    if issued is None or issued.state is CertificateState.INTENDED:
+        return find_end(found, wanted_key, services.approval_lifetime, services.clock.now())
+    if issued.state is not CertificateState.VALID:
         return f"certificate-{issued.state.value}"
-    return "another-key" if wanted_key != found.issued_key else "certificate-ended"
+    return ANOTHER_KEY if wanted_key != found.issued_key else "certificate-ended"
 
 
 def _require_manufacturer(stores: Stores, enrolment: DeviceEnrolmentRecord) -> None:

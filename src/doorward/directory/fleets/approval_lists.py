@@ -1,7 +1,7 @@
 """Which devices an approval is about: ids, all of a manufacturer, or the rows of a file.
 
-A file has a column `id` or `serial`, and may have `manufacturer`, `name` and `groups` (names separated by spaces or `;`);
-other columns of `doorward device pending --csv` are left out, so that an edited export can be read again.
+A file has a column `id` or `serial`, and may have `manufacturer`, `name`, `groups` (names separated by spaces or `;`) and
+`key` (how the digest of the key begins: a device that came with another one meanwhile is not approved); other columns of `doorward device pending --csv` are left out, so that an edited export can be read again.
 
 Neither a file nor all of a manufacturer approves a duplicate, a refused device or a possible clone: a file that is given
 twice would approve what an operator did not look at.
@@ -154,6 +154,7 @@ def _read_row(row: TableRow, waiting: _Waiting, manufacturer: str, groups: Seque
         name=cells.get("name", ""),
         groups=tuple(sorted({*groups, *more})),
         only_new=True,
+        key=cells.get("key", ""),
     )
 
 

@@ -28,6 +28,7 @@ from doorward.directory.fleets.rules import (
 )
 from doorward.directory.fleets.states import EnrolmentStep, next_state
 from doorward.directory.groups import put_into_group
+from doorward.directory.invitations import VoidReason, void_open
 from doorward.directory.principals import create_principal, refuse_taken_name
 from doorward.stores.change_result import ChangeResult
 from doorward.stores.fleet_records import DeviceEnrolmentRecord, EnrolmentState
@@ -38,7 +39,8 @@ from doorward.stores.services import Services
 
 WAITING = (EnrolmentState.PENDING, EnrolmentState.DUPLICATE)
 AGAIN = "again"
-"""The reason of an approved enrolment that had a certificate: the next one replaces it."""
+"""The reason of an approved enrolment of a device that had a certificate, by this enrolment or a link: the next one
+replaces it."""
 
 _PAGE = 500
 
@@ -52,12 +54,14 @@ class Wish:
         name: empty: made by the template of its tag.
         groups: beside those of its tag.
         only_new: the operator named many devices at once, so approve this one only if it is new: see `approve`.
+        key: the digest of the key that the operator saw; empty: the one that the device asked with last.
     """
 
     enrolment_id: str
     name: str = ""
     groups: tuple[str, ...] = ()
     only_new: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,12 @@ def list_enrolments(
         after = page[-1].id
 
 
+def find_enrolments(services: Services, enrolment_ids: Sequence[str]) -> list[DeviceEnrolmentRecord | None]:
+    """Return the enrolments with these ids, in the same order; None for one that does not exist."""
+    with services.work.read() as stores:
+        return [stores.device_enrolments.get(one) for one in enrolment_ids]
+
+
 def approve_each(services: Services, wishes: Iterable[Wish], *, actor: str) -> Iterator[Outcome]:
     """Approve devices one by one, and yield what happened to each; a refusal does not end the others."""
     for wish in wishes:
@@ -98,6 +108,7 @@ def approve_each(services: Services, wishes: Iterable[Wish], *, actor: str) -> I
                 name=wish.name,
                 groups=wish.groups,
                 only_new=wish.only_new,
+                key=wish.key,
                 actor=actor,
             )
         except (RequestRefused, MalformedInput) as error:
@@ -126,9 +137,12 @@ def approve(
     name: str = "",
     groups: Sequence[str] = (),
     only_new: bool = False,
+    key: str = "",
     actor: str,
 ) -> ChangeResult[DeviceEnrolmentRecord]:
-    """Approve one device; at its next contact it gets its certificate.
+    """Approve one device; at its next contact with the same key it gets its certificate.
+
+    The approval is for the factory certificate and the key of the last request, and ends: see `lapsing`.
 
     Args:
         services: the ports of this process.
@@ -137,12 +151,14 @@ def approve(
             keeps its name. The name of a device of the directory that has no certificate means this device.
         groups: names of groups, beside those of its tag; missing groups are created, and `.notes` say so.
         only_new: refuse a duplicate, a refused device and a possible clone. An operator approves each of them by its id.
+        key: the digest that the operator saw (SHA-256 of the SubjectPublicKeyInfo, hex, with or without colons), or how it
+            begins; empty: the one that the device asked with last.
         actor: who approves.
 
     Raises:
         NotFound: `enrolment-unknown`.
         MalformedInput: `name-malformed`.
-        RequestRefused: `enrolment-state`, `device-not-new`, `name-taken`, `name-in-rules`, `template-missing`,
+        RequestRefused: `enrolment-state`, `enrolment-key-changed`, `device-not-new`, `name-taken`, `name-in-rules`, `template-missing`,
             `template-unusable`, `group-unknown`; `device-has-name`: another name than the one that it has;
             `manufacturer-removed`; `serial-barred`.
     """
@@ -152,6 +168,12 @@ def approve(
         next_state(before.state, EnrolmentStep.APPROVE)
         if only_new:
             _refuse_not_new(before)
+        if not before.wanted_key.startswith(key.replace(":", "").lower()):
+            raise RequestRefused(
+                "enrolment-key-changed",
+                f"the device asked with another key meanwhile: {before.wanted_key[:16]}",
+                hint="look at it again: `doorward device pending`",
+            )
         decision = _make_decision(stores, before, name, groups, actor)
         after, notes = approve_within(services, stores, before, decision, now=now)
         seq = stores.changes.note(ChangeKind.PRINCIPAL, after.principal_id, now)
@@ -167,16 +189,20 @@ def approve_within(
     now: datetime,
 ) -> tuple[DeviceEnrolmentRecord, list[str]]:
     """Carry a decision out in the caller's transaction; return the enrolment and the notes for the operator."""
-    principal, notes = decision.principal, []
+    principal, notes = decision.principal, list[str]()
     if principal is None:
         principal = _create(services, stores, decision.name, actor=decision.actor, now=now)
+    else:
+        # The later act of an operator counts, and a device has one claim; no rule comes here if there is a link (`rules`).
+        notes += void_open(services, stores, principal, VoidReason.SUPERSEDED, actor=decision.actor, now=now)
+    replaces = bool(before.certificate_id) or has_certificate(stores, principal.id)
     for group in decision.groups:
         if group not in principal.direct_groups:
             notes += put_into_group(services, stores, group, principal, actor=decision.actor, now=now)
     after = replace(
         before,
         state=next_state(before.state, EnrolmentStep.APPROVE),
-        reason=AGAIN if before.certificate_id else "",
+        reason=AGAIN if replaces else "",
         principal_id=principal.id,
         decided_by=decision.actor,
         decided_at=now,

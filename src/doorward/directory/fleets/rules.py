@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from cryptography import x509
 
@@ -56,7 +57,7 @@ class RuleDecision:
 
 
 def apply_rules(
-    stores: Stores, enrolment: DeviceEnrolmentRecord, manufacturer: ManufacturerRecord
+    stores: Stores, enrolment: DeviceEnrolmentRecord, manufacturer: ManufacturerRecord, now: datetime
 ) -> RuleDecision:
     """Return what the manufacturer's tag says about a device; nothing is changed."""
     stated = _find_stated(stores, enrolment)
@@ -72,7 +73,7 @@ def apply_rules(
     try:
         groups = make_groups(stores, enrolment, manufacturer, tag)
         if stated is not None and stated.principal_id:
-            return _use_device(stores, stated.principal_id, groups, actor)
+            return _use_device(stores, stated.principal_id, groups, actor, now)
         name = make_name(enrolment, manufacturer, tag)
         refuse_taken_name(stores, name)
         refuse_freed_name(stores, PrincipalKind.DEVICE, name, "")
@@ -172,7 +173,9 @@ def _find_hindrance(
     return ""
 
 
-def _use_device(stores: Stores, principal_id: str, groups: Sequence[str], actor: str) -> RuleDecision:
+def _use_device(
+    stores: Stores, principal_id: str, groups: Sequence[str], actor: str, now: datetime
+) -> RuleDecision:
     """Step 4."""
     device = stores.directory.get(principal_id)
     usable = device is not None and device.kind is PrincipalKind.DEVICE and not device.partner
@@ -180,6 +183,8 @@ def _use_device(stores: Stores, principal_id: str, groups: Sequence[str], actor:
         return _wait("device-not-active")
     if has_certificate(stores, device.id):
         return _wait("has-certificate")
+    if stores.invitations.open_at(now, device.id):
+        return _wait("invited")  # an operator chose another way; only an operator takes it back
     return RuleDecision(approved=True, name=device.name, groups=tuple(groups), principal=device, actor=actor)
 
 

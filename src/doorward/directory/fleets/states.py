@@ -2,6 +2,8 @@
 
     PENDING   --approve--> APPROVED      an operator, or the tag, lets the device have a certificate
     APPROVED  --redeem-->  ENROLLED      the device got it
+    APPROVED  --lapse-->   PENDING       it was not used: too late, another key, or a link for the same device (`lapsing`)
+    APPROVED  --repeat-->  DUPLICATE     the same, if the device had a certificate before
     ENROLLED  --redeem-->  ENROLLED      the first certificate never became valid: a crash between intent and signature
     ENROLLED  --repeat-->  DUPLICATE     the factory certificate came again, with another key
     DUPLICATE --approve--> APPROVED      a reset device: the next certificate replaces the old ones
@@ -9,7 +11,7 @@
     PENDING, APPROVED --refuse--> REFUSED
     REFUSED   --approve--> APPROVED      the operator decided otherwise
 
-There is no way back from REFUSED or DUPLICATE without an operator.
+There is no way out of REFUSED or DUPLICATE without an operator.
 Not here: who may take a step (`admission`, `approving`).
 """
 
@@ -27,6 +29,7 @@ class EnrolmentStep(Enum):
     APPROVE = "approve"
     REDEEM = "redeem"
     REPEAT = "repeat"
+    LAPSE = "lapse"
     REFUSE = "refuse"
 
 
@@ -35,6 +38,8 @@ TRANSITIONS = {
     (EnrolmentState.DUPLICATE, EnrolmentStep.APPROVE): EnrolmentState.APPROVED,
     (EnrolmentState.REFUSED, EnrolmentStep.APPROVE): EnrolmentState.APPROVED,
     (EnrolmentState.APPROVED, EnrolmentStep.REDEEM): EnrolmentState.ENROLLED,
+    (EnrolmentState.APPROVED, EnrolmentStep.LAPSE): EnrolmentState.PENDING,
+    (EnrolmentState.APPROVED, EnrolmentStep.REPEAT): EnrolmentState.DUPLICATE,
     (EnrolmentState.ENROLLED, EnrolmentStep.REDEEM): EnrolmentState.ENROLLED,
     (EnrolmentState.ENROLLED, EnrolmentStep.REPEAT): EnrolmentState.DUPLICATE,
     (EnrolmentState.PENDING, EnrolmentStep.REFUSE): EnrolmentState.REFUSED,

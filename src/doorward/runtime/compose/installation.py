@@ -124,6 +124,7 @@ class Installation:
             crl_partitions=self.settings.crl_partitions,
             lifetimes=self.settings.lifetimes,
             renewal=self.terms_of_renewal,
+            approval_lifetime=timedelta(days=self.settings.device_approval_days),
         )
 
     @property

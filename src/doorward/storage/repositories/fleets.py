@@ -70,6 +70,7 @@ _BY_FINGERPRINT = DriverStatement(f"{_ENROLMENTS} AND fingerprint = :fingerprint
 _BY_SERIAL = DriverStatement(
     f"{_ENROLMENTS} AND manufacturer_id = :manufacturer_id AND serial = :serial ORDER BY id LIMIT 10"
 )
+_BY_PRINCIPAL = DriverStatement(f"{_ENROLMENTS} AND principal_id = :of ORDER BY id LIMIT 100")
 _LIST_ENROLMENTS = DriverStatement(f"{_ENROLMENTS} AND {_STATES} AND id > :after ORDER BY id LIMIT :most")
 _LIST_ENROLMENTS_OF = DriverStatement(
     f"{_ENROLMENTS} AND {_STATES} AND manufacturer_id = :manufacturer_id AND id > :after ORDER BY id LIMIT :most"
@@ -248,6 +249,10 @@ class SqlDeviceEnrolments:
         """Return the enrolments with this serial number, oldest first; at most 10."""
         rows = self._transaction.driver_rows(_BY_SERIAL, manufacturer_id=manufacturer_id, serial=serial)
         return [_enrolment(row) for row in rows]
+
+    def by_principal(self, principal_id: str) -> builtins.list[DeviceEnrolmentRecord]:
+        """Return the enrolments of a device, oldest first; at most 100."""
+        return [_enrolment(row) for row in self._transaction.driver_rows(_BY_PRINCIPAL, of=principal_id)]
 
     def list(
         self,

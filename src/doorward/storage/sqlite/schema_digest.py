@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "9e7d89bf2aad639230b8e14ae412c68d5174e42bad4118ef2137a079648e9aa9"
+SCHEMA_SHA256 = "5f4139d8596b9e0edca4284999b6299b448b963273ff8a416721d010ab3af52e"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

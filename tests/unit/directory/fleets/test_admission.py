@@ -19,7 +19,7 @@ from doorward.directory.fleets.serials import state_serials
 from doorward.directory.fleets.states import TRANSITIONS, EnrolmentStep, next_state
 from doorward.stores.fleet_records import EnrolmentState, SerialStanding
 from doorward.stores.records import CertificateFilter
-from tests.support.factory import approve, enrol, enrolment, import_factory, pending, request_for
+from tests.support.factory import approve, enrol, enrolment, import_factory, pending, request_for, reset
 from tests.support.interleaving import ProcessDiedError, before_change, die_at
 from tests.support.ports import PlainKeys
 from tests.support.refusals import refused
@@ -77,12 +77,13 @@ def test_contacts_of_a_waiting_device_are_one_row(world, factory):
 def test_two_sources_at_once_are_seen(world, factory):
     """Another key or address is counted at once, up to a number that shows a clone."""
     device = factory.device()
-    pending(world, factory, device, source="192.0.2.7")
-    seen = pending(world, factory, device, source="198.51.100.9")
+    first, second = request_for(), request_for()
+    pending(world, factory, device, first, source="192.0.2.7")
+    seen = pending(world, factory, device, second, source="198.51.100.9")
     assert (seen.keys, seen.sources) == (2, 2)
     for _ in range(40):
-        seen = pending(world, factory, device, source="192.0.2.7")
-        seen = pending(world, factory, device, source="198.51.100.9")
+        seen = pending(world, factory, device, first, source="192.0.2.7")
+        seen = pending(world, factory, device, second, source="198.51.100.9")
     assert seen.keys + seen.sources <= admission.MOST_CHANGES + 1
 
 
@@ -244,6 +245,7 @@ def test_an_enrolled_device_with_another_key_is_held(world, factory):
     found = pending(world, factory, device)
     approve(world, found)
     first = enrol(world, factory, device).record
+    reset(device)
     for _ in range(2):
         with refused(RequestRefused, "device-refused"):
             enrol(world, factory, device, source="198.51.100.9")
@@ -258,7 +260,7 @@ def test_an_enrolled_device_with_another_key_is_held(world, factory):
 def test_a_revoked_device_does_not_come_back_alone(world, factory, reason):
     """After a revocation the factory certificate is worth nothing without an operator, whatever key comes."""
     device, request = factory.device(), request_for()
-    found = pending(world, factory, device)
+    found = pending(world, factory, device, request)
     approve(world, found)
     issued = enrol(world, factory, device, request).record
     revocation.revoke(world.services, issued.id, reason, OPERATOR)
@@ -287,15 +289,15 @@ def test_the_factory_key_is_not_certified(world, factory):
 
 def test_a_key_that_has_a_certificate_is_not_certified(world, factory):
     """Devices of one firmware image may have one key: the second is refused, before and after its approval."""
-    key = PlainKeys().generate(KeyKind.P256)
+    request = request_for(PlainKeys().generate(KeyKind.P256))
     first, second, late = (factory.device(f"SN-{number}") for number in range(3))
-    approve(world, pending(world, factory, first), "sensor-2")
-    late_found = pending(world, factory, late)
+    approve(world, pending(world, factory, first, request), "sensor-2")
+    late_found = pending(world, factory, late, request)
     approve(world, late_found, "sensor-3")
-    enrol(world, factory, first, request_for(key))
+    enrol(world, factory, first, request)
     for device in (second, late):
         with refused(RequestRefused, "key-used-before"):
-            enrol(world, factory, device, request_for(key))
+            enrol(world, factory, device, request)
     assert enrolment(world, late_found.id).state is EnrolmentState.APPROVED
     assert len(world.work.state.device_enrolments) == 2
 
@@ -305,8 +307,8 @@ def test_two_devices_with_one_key_at_once(world, factory, number):
     """The other device is faster, before the intent or before the certificate is valid: each transaction looks again."""
     request = request_for()
     first, second = factory.device("SN-1"), factory.device("SN-2")
-    approve(world, pending(world, factory, first), "sensor-2")
-    approve(world, pending(world, factory, second), "sensor-3")
+    approve(world, pending(world, factory, first, request), "sensor-2")
+    approve(world, pending(world, factory, second, request), "sensor-3")
 
     def other():
         del world.work.change
@@ -350,8 +352,7 @@ def test_unknown_enrolments_are_not_found(world):
 
 def test_any_kind_of_new_key_is_certified(world, factory):
     """The request's key is the only thing that counts in it."""
-    device = factory.device()
-    approve(world, pending(world, factory, device))
-    key = PlainKeys().generate(KeyKind.P384)
-    issued = enrol(world, factory, device, request_for(key))
+    device, request = factory.device(), request_for(PlainKeys().generate(KeyKind.P384))
+    approve(world, pending(world, factory, device, request))
+    issued = enrol(world, factory, device, request)
     assert issued.record.subject_name == "sensor-7"

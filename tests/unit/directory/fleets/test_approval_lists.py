@@ -8,7 +8,7 @@ from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.directory.fleets import approval_lists, approving
 from doorward.stores.fleet_records import EnrolmentState
 from doorward.wire.csv_rows import render_csv
-from tests.support.factory import enrol, enrolment, import_factory, pending
+from tests.support.factory import enrol, enrolment, import_factory, pending, reset
 from tests.support.refusals import refused
 from tests.support.world import OPERATOR
 
@@ -72,6 +72,7 @@ def test_a_list_given_again_approves_no_clone(world, factory, column):
     row, columns = (first.id if column == "id" else "SN-1", "sensor-1"), (column, "name")
     assert [one.error for one in approve_list(world, row, columns=columns)] == [None]
     enrol(world, factory, device)
+    reset(device)
     with refused(RequestRefused, "device-refused"):
         enrol(world, factory, device)
     (again,) = approve_list(world, row, columns=columns)

@@ -16,7 +16,7 @@ from doorward.directory.fleets.approving import Wish
 from doorward.directory.fleets.serials import state_serials
 from doorward.stores.fleet_records import EnrolmentState, SerialStanding
 from doorward.stores.records import CertificateFilter
-from tests.support.factory import approve, enrol, enrolment, pending, request_for
+from tests.support.factory import approve, enrol, enrolment, pending, reset
 from tests.support.interleaving import before_change
 from tests.support.refusals import refused
 from tests.support.world import OPERATOR
@@ -27,6 +27,7 @@ def duplicate(world, factory, device):
     found = pending(world, factory, device)
     approve(world, found)
     issued = enrol(world, factory, device)
+    reset(device)
     with refused(RequestRefused, "device-refused"):
         enrol(world, factory, device)
     return enrolment(world, found.id), issued.record
@@ -104,6 +105,7 @@ def test_a_removed_device_comes_back_only_by_an_operator(world, factory):
     approve(world, found)
     before = enrol(world, factory, device).record.principal_id
     removal.remove(world.services, "sensor-7", actor=OPERATOR)
+    reset(device)
     with refused(RequestRefused, "device-refused"):
         enrol(world, factory, device)
     approve(world, found, "sensor-7")
@@ -199,8 +201,8 @@ def test_a_refused_approval_says_what_stays(world, factory):
 
 def test_the_reapproved_answer_is_given_again(world, factory):
     """Also after an approved duplicate, a lost answer is given again."""
-    device, request = factory.device(), request_for()
+    device = factory.device()
     found, _ = duplicate(world, factory, device)
     approving.approve(world.services, found.id, actor=OPERATOR)
-    new = enrol(world, factory, device, request).record
-    assert enrol(world, factory, device, request).record == new
+    new = enrol(world, factory, device).record
+    assert enrol(world, factory, device).record == new
