@@ -7,7 +7,7 @@ certificates of another organisation would. A warning is what the operator shoul
 2. An anchor need not be self-signed. It is trusted by the operator's decision, so neither its signature nor the
    hash of that signature proves anything.
 3. Each intermediate needs a path to one of the anchors, path length left below it, and addresses of CRLs or OCSP.
-4. All together: no duplicates, none of our own authorities, none of another partner, no two that can be confused.
+4. All together: no duplicates, none of our own authorities, none above or below them, none of another partner, no two that can be confused.
 
 Not here: parsing (a certificate that does not parse is refused earlier), and the decision to import.
 Standard: RFC 5280 sections 4.2 and 6.1.
@@ -34,7 +34,7 @@ from doorward.verification.path.conformance import PathInputs, check_authority, 
 from doorward.verification.path.constraints import DIRECTORY, DNS, EMAIL, URI, read_subtree
 from doorward.verification.path.names import CanonicalName
 from doorward.verification.path.rules import PathRule
-from doorward.verification.path.signatures import is_signature_valid
+from doorward.verification.path.signatures import Strength, is_signature_valid
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.validation import CertificationPath
 
@@ -151,7 +151,8 @@ _MENDS = {
     LintCode.NO_REV_AVAIL_MISUSED: "ask the partner for an authority certificate without noRevAvail (RFC 9608 section 2)",
     LintCode.NO_PATH_TO_AN_ANCHOR: "import the missing authorities between it and an anchor, or leave it out",
     LintCode.CERTIFICATE_TWICE: "leave out one of the two",
-    LintCode.OWN_AUTHORITY: "leave it out: certificates of our own authorities are judged by the inventory",
+    LintCode.OWN_AUTHORITY: "leave it out: certificates of our own authorities are judged by the inventory, and nothing else"
+    " may lead to or from them",
     LintCode.NOT_YET_VALID: "check the clock of this machine; no certificate below it is accepted before that day",
     LintCode.EXPIRES_SOON: "ask the partner for its successor, and import both",
     LintCode.VALIDITY_LONG: "ask the partner how its key is protected; plan when to stop trusting it",
@@ -191,6 +192,10 @@ _BY_RULE = {
     PathRule.NO_REV_AVAIL_MISUSED: LintCode.NO_REV_AVAIL_MISUSED,
 }
 """The rules that an authority can break alone."""
+
+
+_ANY_STRENGTH = Strength(accept_broken_algorithms=True)
+"""An old signature with SHA-1 must not hide that an authority is above or below one of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,13 +360,33 @@ def _list_addresses(authority: PathCertificate) -> list[str]:
     return [name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)]
 
 
+def _find_relation(authority: PathCertificate, own: Sequence[PathCertificate]) -> str:
+    """Return in words what makes an authority one of ours, or above or below one of ours; empty if nothing does.
+
+    Below both, one certificate would have a path to an anchor of ours and to one of theirs. A key identifier is compared with
+    the subject, because each of them alone is only a hint (RFC 5280 section 4.2.1.2).
+    """
+    key = authority.key_algorithm, authority.key_bits
+    if any((one.key_algorithm, one.key_bits) == key for one in own):
+        return "one of our own authorities has the same key"
+    names = authority.subject, authority.subject_key_id
+    if authority.subject_key_id and any((one.subject, one.subject_key_id) == names for one in own):
+        return "one of our own authorities has the same subject and key identifier"
+    for one in own:
+        if authority.issuer == one.subject and is_signature_valid(one.key, authority.signed, _ANY_STRENGTH):
+            return "one of our own authorities certified it"
+        if one.issuer == authority.subject and is_signature_valid(authority.key, one.signed, _ANY_STRENGTH):
+            return "it certified one of our own authorities"
+    return ""
+
+
 class _Comparison:
     """Step 4: compares with our own authorities, with authorities of other partners, and with earlier authorities of this import."""
 
     def __init__(
         self, own: Iterable[PathCertificate], others: Mapping[str, Iterable[PathCertificate]]
     ) -> None:
-        self._own = {(one.key_algorithm, one.key_bits) for one in own}
+        self._own = tuple(own)
         self._others: dict[_Key, str] = {}
         self._namesakes: dict[CanonicalName, set[tuple[_Key, str]]] = {}
         for name, theirs in others.items():
@@ -377,8 +402,9 @@ class _Comparison:
             yield LintCode.CERTIFICATE_TWICE, "the import contains it twice"
         self._before.add(authority)
         key = authority.key_algorithm, authority.key_bits
-        if key in self._own:
-            yield LintCode.OWN_AUTHORITY, "one of our own authorities has the same key"
+        relation = _find_relation(authority, self._own)
+        if relation:
+            yield LintCode.OWN_AUTHORITY, relation
         other = self._others.get(key)
         if other is not None:
             yield LintCode.OTHER_PARTNER, f"an authority of the partner {other} has the same key"

@@ -56,6 +56,7 @@ def issuing(root=ROOT, subject=ISSUING_NAME, **options):
 
 
 ISSUING = issuing()
+ROOT_KEY_ID = ROOT.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
 
 
 def lint(*anchors, others=(), own=(), partners=None, inputs=None, now=NOON):
@@ -197,6 +198,24 @@ class TestErrors:
         again = root(key=ROOT.key)
         assert words(lint(again, own=[ROOT])) == ["own-authority"]
         assert words(lint(ROOT, own=[certify("Ours")])) == []
+
+    def test_an_authority_with_the_name_and_key_identifier_of_ours(self):
+        """Both together: the name alone may be a coincidence, and so may the identifier."""
+        theirs = root(extra=[(ROOT_KEY_ID, False)])
+        assert words(lint(theirs, own=[ROOT])) == ["own-authority"]
+        assert words(lint(root(), own=[ROOT])) == []
+        other = certify("Other", extra=[(ROOT_KEY_ID, False)], **PERFECT)
+        assert words(lint(other, own=[ROOT])) == []
+
+    def test_an_authority_above_or_below_ours(self):
+        """An intermediate of the import counts as its anchors do; a name alone is no relation."""
+        ours = certify("Ours")
+        below = certify(CLINIC, ours, **PERFECT)
+        assert "own-authority" in words(lint(below, own=[ours]))
+        assert "own-authority" in words(lint(ROOT, own=[issuing()]))
+        assert "own-authority" in words(lint(ROOT, others=[ISSUING], own=[issuing(ISSUING)]), ISSUING)
+        assert "own-authority" not in words(lint(root(), own=[issuing()]))
+        assert "own-authority" not in words(lint(issuing(), own=[root()]))
 
 
 class TestWarnings:

@@ -111,6 +111,8 @@ def judge_factory_certificate(stores: Stores, chain: Sequence[bytes], now: datet
         if judgement.outcome is Outcome.GOOD:
             if not all(_allows_clients(one) for one in judgement.path[1:]):
                 raise refuse_factory_certificate("an authority on its path may not certify TLS clients")
+            if _is_below_ours(stores, judgement.path):
+                raise refuse_factory_certificate("an authority on its path is one of ours")
             return _make(manufacturer, leaf)
         why = str(judgement.faults[0]) if judgement.faults else why
     raise refuse_factory_certificate(why)
@@ -135,6 +137,12 @@ def refuse_factory_certificate(why: str) -> RequestRefused:
         f"the factory certificate is not accepted: {printable(why, 200)}",
         hint="`doorward manufacturer list` names the manufacturers that are known here",
     )
+
+
+def _is_below_ours(stores: Stores, path: Sequence[PathCertificate]) -> bool:
+    """Return whether a shown authority has a key of ours: its manufacturer may have certified it after the import."""
+    own = {digest_key_of(one.der) for one in stores.authorities.list()}
+    return any(digest_key_of(one.der) in own for one in path[1:])
 
 
 def _parse(chain: Sequence[bytes]) -> list[PathCertificate]:

@@ -13,6 +13,7 @@ from doorward.core.errors import RequestRefused
 from doorward.core.ports import KeyKind
 from doorward.directory.fleets import judging
 from doorward.directory.fleets.judging import CHAIN_LIMIT, is_of_manufacturer, judge_factory_certificate
+from doorward.stores.records import AuthorityKind
 from doorward.verification.path.signatures import is_signature_valid
 from tests.support.certificates.issuing import ANY_USE, CLIENT, SERVER, certify
 from tests.support.factory import NEVER, import_factory, new_factory
@@ -125,6 +126,16 @@ def test_our_own_certificates_are_no_factorys(world, factory):
     """A valid certificate of ours gives no right to ask as a device."""
     held = world.issue("sensor-1")
     refuses(world, list(held.chain_der), "")
+
+
+def test_an_authority_of_ours_that_a_factory_certified(world, factory):
+    """A cross-certificate that was made after the import: what is below our authority is no device of the factory."""
+    held = world.issue("sensor-1")
+    with world.work.read() as stores:
+        own = stores.authorities.current(AuthorityKind.ISSUING)
+    name = x509.load_der_x509_certificate(own.der).subject
+    crossed = certify(name, factory.root, key=world.services.keys.load(own.key_name), not_after=NEVER)
+    refuses(world, [held.der, crossed.der], "is one of ours")
 
 
 def test_an_authority_for_servers_only(world, factory):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from doorward.audit.events import EventType
@@ -17,7 +18,7 @@ from doorward.partners.importing import import_partner
 from doorward.partners.terms import Terms
 from doorward.stores.fleet_records import SerialStanding
 from doorward.stores.records import AuthorityKind
-from tests.support.certificates.issuing import SERVER, toy_ca
+from tests.support.certificates.issuing import SERVER, CertifiedKey, certify, toy_ca
 from tests.support.factory import NEVER, approve, enrol, import_factory, new_factory, pending
 from tests.support.interleaving import before_change
 from tests.support.ports import NOON
@@ -65,6 +66,19 @@ def test_our_own_authority_is_no_manufacturers(world):
         own = stores.authorities.current(AuthorityKind.ISSUING)
     with refused(ConfigurationError, "own-authority"):
         manufacturers.import_manufacturer(world.services, "acme", anchors=[own.der], actor=OPERATOR)
+
+
+def test_no_manufacturer_is_above_or_below_ours(world):
+    """One of ours that certified the authority: a certificate below it would have a path to an anchor of both."""
+    with world.work.read() as stores:
+        own = stores.authorities.current(AuthorityKind.ROOT)
+    key = world.services.keys.load(own.key_name)
+    ours = CertifiedKey(x509.load_der_x509_certificate(own.der), key)
+    below = certify("Acme", ours, not_after=NEVER)
+    with refused(ConfigurationError, "own-authority"):
+        import_(world, "acme", below)
+    with refused(ConfigurationError, "own-authority"):
+        import_partner(world.services, "clinic", Terms(), anchors=[below.der], actor=OPERATOR)
 
 
 @pytest.mark.parametrize("first", ["partner", "manufacturer"])
