@@ -197,7 +197,7 @@ def a_large_body(host: Host) -> bool:
     return post_renewal(host.client, b'{"certificate": "' + b"A" * 1_000_000 + b'"}').status_code != 413
 
 
-def unchecked_standing(stores: Any, certificate_id: str, *_: object) -> Renewal:
+def unchecked_standing(stores: Any, certificate_id: str, *_: object, **__: object) -> Renewal:
     """The certificate as it is in the inventory."""
     record = stores.certificates.get(certificate_id)
     return Renewal(record=record, principal=stores.directory.get(record.principal_id))
