@@ -75,6 +75,7 @@ class Serve:
         self._pool = UseCasePool()
         # Of its own: judging the certificates of strangers must not delay enrolment, the portal or revocation.
         self._est_pool = UseCasePool(workers=EST_WORKERS)
+        self._challenge_pool = UseCasePool(workers=1)
         settings, layout = installation.settings, installation.layout
         host, port = split_listen(settings.status_listen)
         self.status = WebServer(
@@ -101,7 +102,7 @@ class Serve:
             host, port = split_listen(settings.acme_http_listen)
             challenges = build_challenge_app(
                 self._services,
-                self._pool,
+                self._challenge_pool,
                 public_port=settings.public_port,
                 portal_host=installation.portal_host(),
             )
@@ -146,6 +147,7 @@ class Serve:
         self._gathering.join(1.0)
         self._pool.close()
         self._est_pool.close()
+        self._challenge_pool.close()
         self._listener.close()
         self._acme_listener.close()
         try:

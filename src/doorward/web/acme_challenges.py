@@ -19,11 +19,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from doorward.authority.acme.showing import find_authorization
-from doorward.core.names import own_hosts
-from doorward.stores.policy_snapshot import PolicySnapshots
-from doorward.stores.services import Services
-from doorward.web.pool import UseCasePool
+from doorward.web.open_challenges import OpenChallenges
 
 PATH = "/.well-known/acme-challenge/{token}"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,256}")
@@ -35,20 +31,13 @@ class ChallengeSurface:
     """The routes of the listener.
 
     Args:
-        services: the ports of this process.
-        pool: the threads that run use cases.
+        challenges: what is open.
         public_port: the door's port as people see it.
-        portal_host: the portal's host.
     """
 
-    def __init__(
-        self, services: Services, pool: UseCasePool, *, public_port: int = _HTTPS, portal_host: str = ""
-    ) -> None:
-        self._services = services
-        self._pool = pool
+    def __init__(self, challenges: OpenChallenges, *, public_port: int = _HTTPS) -> None:
+        self._challenges = challenges
         self._port = "" if public_port == _HTTPS else f":{public_port}"
-        self._portal_host = portal_host
-        self._snapshots = PolicySnapshots()
 
     def routes(self) -> list[Route]:
         """Return the routes; GET answers HEAD too."""
@@ -57,9 +46,7 @@ class ChallengeSurface:
     async def answer(self, request: Request) -> Response:
         """Answer a token; a text that can be no token is not looked up."""
         token = request.path_params["token"]
-        found = None
-        if _TOKEN.fullmatch(token):
-            found = await self._pool.run(lambda: find_authorization(self._services, token))
+        found = await self._challenges.authorization(token) if _TOKEN.fullmatch(token) else None
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         return PlainTextResponse(
@@ -73,18 +60,7 @@ class ChallengeSurface:
         if query := request.scope["query_string"].decode("latin-1"):
             target = f"{target}?{query}"
         is_plain = target.startswith("/") and target.isascii() and target.isprintable()
-        if (
-            not is_plain
-            or len(target) > _LONGEST_TARGET
-            or not await self._pool.run(lambda: self._knows(host))
-        ):
+        if not is_plain or len(target) > _LONGEST_TARGET or not await self._challenges.has_host(host):
             raise HTTPException(HTTPStatus.NOT_FOUND)
         location = f"https://{host}{self._port}{target}"
         return Response(status_code=HTTPStatus.PERMANENT_REDIRECT, headers={"Location": location})
-
-    def _knows(self, host: str) -> bool:
-        with self._services.work.read() as stores:
-            snapshot, _ = self._snapshots.current(stores)
-        if host in {self._portal_host, *own_hosts(snapshot.trust_domain)} - {""}:
-            return True
-        return any(host in app.hosts for app in snapshot.document.apps)

@@ -26,6 +26,7 @@ from doorward.web.enrolment import EnrolmentSurface
 from doorward.web.est import EstSurface
 from doorward.web.look.rendering import Look
 from doorward.web.metrics import MetricsSurface
+from doorward.web.open_challenges import OpenChallenges
 from doorward.web.pages.errors import build_error_page
 from doorward.web.pages.surface import STATIC_BASE, PagesSurface
 from doorward.web.pool import UseCasePool
@@ -57,8 +58,12 @@ def build_status_app(
 def build_challenge_app(
     services: Services, pool: UseCasePool, *, public_port: int, portal_host: str
 ) -> Starlette:
-    """Return the application of the listener for http-01, which leads browsers to the door's port and hosts."""
-    surface = ChallengeSurface(services, pool, public_port=public_port, portal_host=portal_host)
+    """Return the application of the listener for http-01, which leads browsers to the door's port and hosts.
+
+    `pool` is its own: strangers can ask it.
+    """
+    challenges = OpenChallenges(services, pool, portal_host)
+    surface = ChallengeSurface(challenges, public_port=public_port)
     return build_surface(surface.routes())
 
 

@@ -15,21 +15,21 @@ from doorward.stores.services import Services
 from doorward.wire.acme import ChallengeKind
 
 
-def find_authorization(services: Services, token: str) -> str | None:
-    """Return the key authorization of an open http-01 challenge; None if there is no such token, or its time is over."""
-    with services.work.read() as stores:
-        found = stores.acme.challenge(token)
-    if found is None or found.kind != ChallengeKind.HTTP.value or found.ends_at <= services.clock.now():
-        return None
-    return found.authorization
+def list_http_challenges(services: Services) -> list[AcmeChallengeRecord]:
+    """Return the open http-01 challenges, by host."""
+    return _list_open(services, ChallengeKind.HTTP)
 
 
 def list_alpn_challenges(services: Services) -> list[AcmeChallengeRecord]:
     """Return the open tls-alpn-01 challenges, by host."""
+    return _list_open(services, ChallengeKind.TLS_ALPN)
+
+
+def _list_open(services: Services, kind: ChallengeKind) -> list[AcmeChallengeRecord]:
     now = services.clock.now()
     with services.work.read() as stores:
         found = stores.acme.challenges()
-    return [one for one in found if one.kind == ChallengeKind.TLS_ALPN.value and one.ends_at > now]
+    return [one for one in found if one.kind == kind.value and one.ends_at > now]
 
 
 def name_challenge(challenge: AcmeChallengeRecord) -> str:

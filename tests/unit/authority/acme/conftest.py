@@ -14,7 +14,7 @@ from doorward.access import policies
 from doorward.authority.acme.filling import AcmeFilling
 from doorward.authority.acme.ports import AcmeAnswer, AcmeOptions, AcmeRefusal
 from doorward.authority.acme.renewal import ask_for_windows
-from doorward.authority.acme.showing import find_authorization
+from doorward.authority.acme.showing import list_http_challenges
 from doorward.authority.orders import OrderRequest, order_status, place_orders
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr
@@ -145,7 +145,9 @@ def site(tmp_path: Path) -> Site:
     """A founded authority with one application, and a server that asks it over nothing."""
     world = found_world()
     server = AcmeServer(tmp_path, now=world.clock.now)
-    server.look_up = lambda token: find_authorization(world.services, token)
+    server.look_up = lambda token: next(
+        (one.authorization for one in list_http_challenges(world.services) if one.token == token), None
+    )
     made = Site(world, server, DirectTransport(server), ListProver(), None)  # type: ignore[arg-type]
     made.make()
     made.apply(DOCUMENT)
