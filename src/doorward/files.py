@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)  # Windows has no O_CLOEXEC
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -94,14 +97,26 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def read_limited(path: Path, limit: int) -> bytes:
-    """Return the content of a file of at most `limit` bytes.
+def read_limited(path: Path, limit: int, *, allow_pipes: bool = False) -> bytes:
+    """Return the content of a regular file of at most `limit` bytes.
+
+    A pipe or a device in the place of the file does not block the reader: it is refused.
+
+    Args:
+        path: the file; a link is followed.
+        limit: of bytes.
+        allow_pipes: whether a pipe is read too, until its end: for a file that a person names on the command line.
 
     Raises:
         ValueError: it is larger.
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    with os.fdopen(os.open(path, _READ if allow_pipes else _READ | _AT_ONCE), "rb") as file:
+        kind = os.fstat(file.fileno()).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not (stat.S_ISREG(kind) or allow_pipes):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         data = file.read(limit + 1)
     if len(data) > limit:
         raise ValueError(f"{path} has more than {limit} bytes")

@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,3 +135,25 @@ def test_reading_has_a_limit(tmp_path: Path) -> None:
     assert read_limited(tmp_path / "f", 5) == b"12345"
     with pytest.raises(ValueError, match="more than 4"):
         read_limited(tmp_path / "f", 4)
+
+
+def test_reading_waits_for_no_pipe(tmp_path: Path) -> None:
+    """A pipe without a writer would block the reader for ever; a device has no end. A link to a file is read."""
+    os.mkfifo(tmp_path / "pipe")
+    for odd in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match="not a regular file"):
+            read_limited(odd, 5)
+    with pytest.raises(IsADirectoryError):
+        read_limited(tmp_path, 5)
+    (tmp_path / "f").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("f")
+    assert read_limited(tmp_path / "link", 5) == b"12345"
+
+
+def test_a_pipe_that_a_person_names_is_read(tmp_path: Path) -> None:
+    """`<(command)` of a shell is one."""
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"123",))
+    writer.start()
+    assert read_limited(tmp_path / "pipe", 5, allow_pipes=True) == b"123"
+    writer.join()

@@ -22,6 +22,6 @@ def as_pem(*certificates: bytes) -> str:
 def read_bounded(path: Path, limit: int = LARGEST_FILE) -> bytes:
     """Read a file of at most `limit` bytes; raise `MalformedInput` for a larger one."""
     try:
-        return read_limited(path, limit)
+        return read_limited(path, limit, allow_pipes=True)
     except ValueError as error:
         raise MalformedInput("file-too-large", str(error), hint="is it the right file?") from None

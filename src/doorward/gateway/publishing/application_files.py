@@ -5,15 +5,19 @@ Not here: reading one pair (certificate_files), certificates that the gateway or
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from doorward.enforcement.plan import ServerCertificate
 from doorward.gateway.publishing.certificate_files import CertificateFiles, FileWords
+from doorward.gateway.publishing.copies import delete_copies
 from doorward.policy.model import AppPolicy
 from doorward.policy.server_certificates import CertifiedBy
+
+_APPLICATION = re.compile(r"app_[a-z0-9]+")
 
 MOST_TOLD = 3
 """Faults that the status has as one text; the log has each."""
@@ -33,16 +37,25 @@ class ApplicationFiles:
     def read(self, policies: Mapping[str, AppPolicy], now: datetime) -> dict[str, ServerCertificate]:
         """Return the certificate of each application that has usable files, by the application's id."""
         named = {id_: app for id_, app in policies.items() if app.certificates.by is CertifiedBy.FILES}
-        for gone in self._pairs.keys() - named.keys():
-            shutil.rmtree(self._folder / gone, ignore_errors=True)
+        self._forget_all_but(named)
         self._pairs = {id_: self._pair(id_, app) for id_, app in named.items()}
         found = {id_: pair.read(now) for id_, (_, pair) in self._pairs.items()}
         return {id_: one for id_, one in found.items() if one is not None}
 
+    def _forget_all_but(self, named: Collection[str]) -> None:
+        """Delete the copies of all other applications, also of those that left the document while no gateway ran."""
+        with suppress(FileNotFoundError):
+            for one in self._folder.iterdir():
+                if one.name not in named and _APPLICATION.fullmatch(one.name):
+                    delete_copies(one)
+                    with suppress(OSError):
+                        one.rmdir()
+
     def _pair(self, id_: str, app: AppPolicy) -> tuple[AppPolicy, CertificateFiles]:
         known = self._pairs.get(id_)
-        if known is not None and (known[0].hosts, known[0].certificates) == (app.hosts, app.certificates):
-            return known
+        if known is not None and (known[0].name, known[0].certificates) == (app.name, app.certificates):
+            known[1].require(app.hosts)
+            return app, known[1]
         source = app.certificates
         words = FileWords(
             what=f"the certificate of {app.name}",

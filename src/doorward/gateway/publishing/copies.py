@@ -6,10 +6,24 @@ new. Not here: reading and checking the files (portal_certificate, upstream_file
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from doorward.core.errors import Unavailable
 from doorward.gateway.ballast import BALLAST
+
+_DIGEST = re.compile(r"[0-9a-f]{32}")
+
+
+def delete_copies(folder: Path, *, keep: Collection[str] = ()) -> None:
+    """Delete the copies in a folder except those with these digests; what is not named as a copy is not touched."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for one in folder.iterdir():
+            if _DIGEST.fullmatch(one.name) and one.name not in keep:
+                shutil.rmtree(one, ignore_errors=True)
 
 
 def write_copy(path: Path, content: bytes) -> None:

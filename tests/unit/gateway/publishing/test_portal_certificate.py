@@ -140,3 +140,11 @@ def test_only_two_pairs_are_kept(files: tuple[Path, Path], tmp_path: Path) -> No
         put(files, HOST)
         assert one.read(NOON) is not None
     assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
+def test_copies_are_deleted_once_the_settings_name_no_files(tmp_path: Path) -> None:
+    """They have a key."""
+    for one in ("0123456789abcdef" * 2, "other"):
+        (tmp_path / "kept" / one).mkdir(parents=True)
+    assert reader(None, tmp_path).read(NOON) is None
+    assert [one.name for one in (tmp_path / "kept").iterdir()] == ["other"]
