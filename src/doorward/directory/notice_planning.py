@@ -5,7 +5,8 @@
 2. A threshold counts only if it is at most a third of the certificate's life: before that, the certificate is not due for renewal.
 3. Nothing is said about a certificate that was renewed, revoked or put on hold, or of a suspended holder. This is
    checked when a notice is planned, and again just before it is sent.
-4. A mail goes to the holder's own address, and has nothing about other people.
+4. During a rollover the holders of certificates that must be renewed are told once (`rollover_notices`), under the same rules.
+5. A mail goes to the holder's own address, and has nothing about other people.
 Not here: sending (`notices`), the ends (`stores.notice_protocols.EndingStore`).
 """
 
@@ -15,9 +16,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from doorward.authority.rollover.progress import measure_progress
 from doorward.core.entities import TENANT, Principal
+from doorward.directory.rollover_notices import FAR, find_renew_by, is_told, rollover_of
 from doorward.stores.fleet_records import EnrolmentState
 from doorward.stores.notice_protocols import Notice, NoticeChannel, NoticeKind, NoticeOutcome
+from doorward.stores.prerequisites import replaced_issuer
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateRecord
 from doorward.stores.services import Services
@@ -56,12 +60,21 @@ class NoticeRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndingContent:
-    """What a notice about a certificate says; `address` is empty for a webhook, or if the holder has none any more."""
+    """What a notice about a certificate says.
+
+    Args:
+        certificate: the certificate.
+        holder: its holder.
+        days_left: until its end.
+        address: empty for a webhook, or if the holder has none any more.
+        renew_by: if its issuer is being replaced: until when it should be renewed; None for a notice about its end.
+    """
 
     certificate: CertificateRecord
     holder: Principal
     days_left: int
     address: str
+    renew_by: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +90,7 @@ class DigestContent:
         clones: certificates that perhaps two devices have.
         waiting: notices that wait to be sent.
         failing: those of them that failed before.
+        replaced: certificates that must be renewed because a rollover replaces their issuer.
     """
 
     soon: int
@@ -87,11 +101,12 @@ class DigestContent:
     clones: int
     waiting: int
     failing: int
+    replaced: int = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to say."""
-        return not (self.soon or self.ended or self.pending or self.clones or self.failing)
+        return not (self.soon or self.ended or self.pending or self.clones or self.failing or self.replaced)
 
 
 def find_threshold(certificate: CertificateRecord, now: datetime, days: Iterable[int]) -> int | None:
@@ -120,33 +135,48 @@ class NoticePlanner:
             return added
         if len(self._known) > _MOST_KNOWN:
             self._known.clear()
-        until, after = now + timedelta(days=max(self._rules.days)), ""
+        with self._services.work.read() as stores:
+            rollover = stores.rollovers.open() if replaced_issuer(stores) else None
+        rollover_id = rollover.id if rollover is not None else ""
+        # A rollover is about every certificate, however late it ends.
+        until, after = now + (FAR if rollover_id else timedelta(days=max(self._rules.days))), ""
         while True:
             with self._services.work.read() as stores:
                 page = stores.endings.list(now, until, after=after, limit=_PAGE)
-                wanted = [one for record in page for one in self._list_wanted(stores, record, now)]
+                wanted = [
+                    one for record in page for one in self._list_wanted(stores, record, now, rollover_id)
+                ]
             added += self._add(wanted)
             if len(page) < _PAGE:
                 return added
             after = page[-1].id
 
-    def _list_wanted(self, stores: Stores, record: CertificateRecord, now: datetime) -> list[Notice]:
+    def _list_wanted(
+        self, stores: Stores, record: CertificateRecord, now: datetime, rollover_id: str
+    ) -> list[Notice]:
         days = find_threshold(record, now, self._rules.days)
+        reasons = [] if days is None else [(str(days), days)]
+        if rollover_id and is_told(stores, record, now):
+            reasons.append((rollover_id, 0))
         channels = []
-        if self._rules.mail and days is not None and stores.mail_addresses.get(record.principal_id):
+        if reasons and self._rules.mail and stores.mail_addresses.get(record.principal_id):
             channels.append(NoticeChannel.MAIL)
-        if self._rules.webhook and days is not None:
+        if reasons and self._rules.webhook:
             channels.append(NoticeChannel.WEBHOOK)
-        notices = (self._build(channel, record, days or 0, now) for channel in channels)
+        notices = (
+            self._build(channel, record, word, days, now) for channel in channels for word, days in reasons
+        )
         return [one for one in notices if one.mark not in self._known]
 
-    def _build(self, channel: NoticeChannel, record: CertificateRecord, days: int, now: datetime) -> Notice:
+    def _build(
+        self, channel: NoticeChannel, record: CertificateRecord, word: str, days: int, now: datetime
+    ) -> Notice:
         return Notice(
             id=self._services.new_id("ntc"),
             tenant=TENANT,
             kind=NoticeKind.CERTIFICATE_ENDS,
             channel=channel,
-            mark=f"{channel.value}:{record.id}:{days}",
+            mark=f"{channel.value}:{record.id}:{word}",
             certificate_id=record.id,
             days=days,
             created_at=now,
@@ -191,20 +221,38 @@ def load_ending(services: Services, notice: Notice, rules: NoticeRules) -> Endin
         record = stores.certificates.get(notice.certificate_id)
         if record is None or not stores.endings.is_current(record.id):
             return None
-        if find_threshold(record, now, rules.days) != notice.days:
+        renew_by = _find_renew_by(stores, notice, record, now)
+        if renew_by is None and (
+            rollover_of(notice) or find_threshold(record, now, rules.days) != notice.days
+        ):
             return None
         holder = stores.directory.get(record.principal_id)
         address = stores.mail_addresses.get(record.principal_id)
     if holder is None or (notice.channel is NoticeChannel.MAIL and not address):
         return None
     days_left = max(0, (record.not_after - now).days)
-    return EndingContent(certificate=record, holder=holder, days_left=days_left, address=address)
+    return EndingContent(
+        certificate=record, holder=holder, days_left=days_left, address=address, renew_by=renew_by
+    )
+
+
+def _find_renew_by(
+    stores: Stores, notice: Notice, record: CertificateRecord, now: datetime
+) -> datetime | None:
+    """Return until when a certificate should be renewed, if the notice is about the rollover that goes on."""
+    rollover = stores.rollovers.open()
+    if rollover is None or rollover_of(notice) != rollover.id or not is_told(stores, record, now):
+        return None
+    return find_renew_by(stores, record)
 
 
 def load_digest(services: Services, rules: NoticeRules) -> DigestContent:
     """Return what the digest says now."""
     now = services.clock.now()
     days = max(rules.days, default=LONGEST_THRESHOLD)
+    with services.work.read() as stores:
+        rollover = stores.rollovers.open() if replaced_issuer(stores) else None
+    replaced = len(measure_progress(services, rollover).missing) if rollover is not None else 0
     lately = now - (rules.digest or timedelta(days=1))
     with services.work.read() as stores:
         endings = stores.endings
@@ -220,6 +268,7 @@ def load_digest(services: Services, rules: NoticeRules) -> DigestContent:
             clones=stores.suspected_clones.count(),
             waiting=waiting,
             failing=failing,
+            replaced=replaced,
         )
 
 

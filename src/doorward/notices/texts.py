@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from doorward.core.entities import PrincipalKind
 from doorward.directory.notice_planning import DigestContent, EndingContent
@@ -35,7 +36,9 @@ class MailText:
 
 
 def render_ending(content: EndingContent, sender: Sender) -> MailText:
-    """Return the mail to the holder of a certificate that ends."""
+    """Return the mail to the holder of a certificate that ends, or of which the issuer is being replaced."""
+    if content.renew_by is not None:
+        return _REPLACED[sender.language](content, sender, content.renew_by)
     return _ENDING[sender.language](content, sender)
 
 
@@ -52,6 +55,54 @@ def render_test(sender: Sender) -> MailText:
     return MailText(
         subject=f"{sender.brand}: test message", body=f"This is a test: {sender.brand} can send mail.\n"
     )
+
+
+def _replaced_en(content: EndingContent, sender: Sender, by: datetime) -> MailText:
+    record, holder = content.certificate, content.holder
+    subject = f"{sender.brand}: renew your certificate by {by:%Y-%m-%d}"
+    what, how = f"your certificate for {sender.brand}", f"Renew it at the portal: {sender.portal}"
+    if holder.kind is not PrincipalKind.PERSON:
+        subject = f"{sender.brand}: the certificate of {holder.name} must be renewed"
+        what = f"the certificate of the {holder.kind.value} {holder.name}"
+        how = "Check that its agent or EST client runs: it should have renewed the certificate by now."
+    lines = [
+        "Hello,",
+        "",
+        f"the issuer of {what} is being replaced. Renew it by {by:%Y-%m-%d %H:%M} UTC:",
+        "",
+        *_facts(record, ("end", "name", "serial number")),
+        "",
+        how,
+        "When the old issuer is retired, the certificate opens no application, although its end has not come.",
+        *([f"Help: {sender.help}"] if sender.help else []),
+        "",
+        "If you renewed it already, you need to do nothing.",
+    ]
+    return MailText(subject=subject, body=_join(lines, sender))
+
+
+def _replaced_de(content: EndingContent, sender: Sender, by: datetime) -> MailText:
+    record, holder = content.certificate, content.holder
+    subject = f"{sender.brand}: Erneuern Sie Ihr Zertifikat bis {by:%Y-%m-%d}"
+    what, how = f"Ihres Zertifikats für {sender.brand}", f"Erneuern Sie es im Portal: {sender.portal}"
+    if holder.kind is not PrincipalKind.PERSON:
+        subject = f"{sender.brand}: das Zertifikat von {holder.name} muss erneuert werden"
+        what = f"des Zertifikats von {holder.name}"
+        how = "Prüfen Sie, ob sein Agent oder EST-Programm läuft: Es hätte es schon erneuern sollen."
+    lines = [
+        "Guten Tag,",
+        "",
+        f"der Aussteller {what} wird ersetzt. Erneuern Sie es bis {by:%Y-%m-%d %H:%M} UTC:",
+        "",
+        *_facts(record, ("Ende", "Name", "Seriennummer")),
+        "",
+        how,
+        "Wenn der alte Aussteller abgelöst ist, öffnet das Zertifikat keine Anwendung mehr, auch vor seinem Ende.",
+        *([f"Hilfe: {sender.help}"] if sender.help else []),
+        "",
+        "Wenn Sie es schon erneuert haben, müssen Sie nichts tun.",
+    ]
+    return MailText(subject=subject, body=_join(lines, sender))
 
 
 def _ending_en(content: EndingContent, sender: Sender) -> MailText:
@@ -114,12 +165,18 @@ def _digest_en(content: DigestContent, sender: Sender) -> MailText:
         f"{content.ended} ended since the last digest without a renewal.",
         f"{content.pending} devices wait for your approval.",
         f"{content.clones} certificates are suspected to be on two devices.",
+        *(
+            [f"{content.replaced} certificates must be renewed, because their issuer is being replaced."]
+            if content.replaced
+            else []
+        ),
         f"{content.waiting} messages wait to be sent, {content.failing} of them failed before.",
         *(["", "The first that end:"] if content.first else []),
         *_list_first(content),
         "",
         f"All of them: doorward cert list --ending {content.days}d --limit 1000",
         "Failed messages: doorward notices list",
+        *(["The rollover: doorward ca rotate status"] if content.replaced else []),
     ]
     return MailText(
         subject=f"{sender.brand}: {content.soon} certificates end, {content.ended} ended",
@@ -133,12 +190,18 @@ def _digest_de(content: DigestContent, sender: Sender) -> MailText:
         f"{content.ended} endeten seit der letzten Übersicht ohne Erneuerung.",
         f"{content.pending} Geräte warten auf Ihre Zustimmung.",
         f"{content.clones} Zertifikate sind vielleicht auf zwei Geräten.",
+        *(
+            [f"{content.replaced} Zertifikate müssen erneuert werden, denn ihr Aussteller wird ersetzt."]
+            if content.replaced
+            else []
+        ),
         f"{content.waiting} Nachrichten warten, {content.failing} davon sind schon gescheitert.",
         *(["", "Die ersten, die enden:"] if content.first else []),
         *_list_first(content),
         "",
         f"Alle: doorward cert list --ending {content.days}d --limit 1000",
         "Gescheiterte Nachrichten: doorward notices list",
+        *(["Der Wechsel des Ausstellers: doorward ca rotate status"] if content.replaced else []),
     ]
     return MailText(
         subject=f"{sender.brand}: {content.soon} Zertifikate enden, {content.ended} endeten",
@@ -168,4 +231,8 @@ def _join(lines: list[str], sender: Sender) -> str:
 
 
 _ENDING: dict[str, Callable[[EndingContent, Sender], MailText]] = {"en": _ending_en, "de": _ending_de}
+_REPLACED: dict[str, Callable[[EndingContent, Sender, datetime], MailText]] = {
+    "en": _replaced_en,
+    "de": _replaced_de,
+}
 _DIGEST: dict[str, Callable[[DigestContent, Sender], MailText]] = {"en": _digest_en, "de": _digest_de}

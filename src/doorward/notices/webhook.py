@@ -80,10 +80,10 @@ def build_signature(secret: bytes, id_: str, timestamp: int, body: bytes) -> str
 
 
 def render_event(content: EndingContent, days: int, at: datetime) -> dict[str, Any]:
-    """Return the message about a certificate that ends."""
+    """Return the message about a certificate that ends, or of which the issuer is being replaced."""
     record, holder = content.certificate, content.holder
     return {
-        "type": "certificate.ends",
+        "type": "certificate.ends" if content.renew_by is None else "certificate.issuer-replaced",
         "timestamp": _moment(at),
         "data": {
             "certificate": record.id,
@@ -93,7 +93,7 @@ def render_event(content: EndingContent, days: int, at: datetime) -> dict[str, A
             "name": holder.name,
             "kind": holder.kind.value,
             "not_after": _moment(record.not_after),
-            "days": days,
+            **({"days": days} if content.renew_by is None else {"renew_by": _moment(content.renew_by)}),
         },
     }
 
