@@ -13,6 +13,7 @@ from doorward.audit.events import EventType
 from doorward.authority.issuing import Entitlement, entitlement_of
 from doorward.core.entities import TENANT, Principal, PrincipalState
 from doorward.core.errors import RequestRefused
+from doorward.core.time_text import describe_time
 from doorward.directory.factors.enrolment_tickets import open_first_enrolment
 from doorward.directory.fleets.lapsing import lapse_for_link
 from doorward.directory.invitations import (
@@ -129,7 +130,7 @@ def invite(
     if not timedelta(0) < lifetime <= LONGEST_LIFETIME:
         raise RequestRefused(
             "lifetime-refused",
-            f"an invitation cannot be open for {lifetime}",
+            f"an invitation cannot be open for {describe_time(lifetime)}",
             hint=f"choose more than 0 seconds and at most {LONGEST_LIFETIME.days} days",
         )
     with services.work.change() as stores:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from doorward.core.lifetimes import SHORT_LIFE
+from doorward.core.time_text import describe_time
 from doorward.directory.endings import ENDED_LATELY, summarise_endings
 from doorward.directory.endings import SOON as SOON_TO_END
 from doorward.runtime.compose import Installation
@@ -18,7 +19,7 @@ def examine_lifetimes(installation: Installation) -> Part:
     """How long new certificates last; a short life has no revocation information (RFC 9608)."""
     lifetimes = installation.settings.lifetimes
     texts = [
-        f"{name} {_describe_time(life)}{', without revocation information' if life <= SHORT_LIFE else ''}"
+        f"{name} {describe_time(life)}{', without revocation information' if life <= SHORT_LIFE else ''}"
         for name, life in lifetimes.items()
     ]
     seconds = {name: int(life.total_seconds()) for name, life in lifetimes.items()}
@@ -73,9 +74,3 @@ def examine_notices(installation: Installation) -> list[Part]:
             facts={"waiting": waiting, "failing": failing},
         )
     ]
-
-
-def _describe_time(time: timedelta) -> str:
-    """Return a time in days, or in hours if it has not whole days."""
-    hours = time / timedelta(hours=1)
-    return f"{hours:g} h" if hours % 24 else f"{time.days} d"

@@ -70,8 +70,11 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
 
 def _inventory(installation: Installation) -> Part:
     counts = dict(certificate_counts(installation.services))
-    shown = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no certificates yet"
-    return Part(name="inventory", text=shown, facts={"certificates": counts})
+    # A state does not end with the certificate: "valid" would count those that have ended as well.
+    words = {"valid": "not revoked", "on-hold": "on hold"}
+    shown = ", ".join(f"{count} {words.get(state, state)}" for state, count in counts.items() if count)
+    text = f"{sum(counts.values())} certificates issued: {shown}" if shown else "no certificates yet"
+    return Part(name="inventory", text=text, facts={"certificates": counts})
 
 
 def _devices(installation: Installation) -> Iterator[Part]:

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from doorward.core.time_text import describe_time
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([0-9]{1,8}(?:\.[0-9]{1,6})?) ?([smhd]?)", re.ASCII)
 
@@ -26,12 +28,8 @@ def parse_duration(value: Any) -> timedelta:
 
 
 def render_duration(span: timedelta) -> str:
-    """Return a duration as `parse_duration` reads it, in the largest unit that divides it."""
-    seconds = int(span.total_seconds())
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+    """Return a duration as an option or a setting has it, in the largest unit that divides it."""
+    return describe_time(span).replace(" ", "")
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]

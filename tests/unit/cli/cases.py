@@ -89,7 +89,15 @@ SUCCESSES: dict[str, Success] = {
         members="data trust_domain passphrase_file",
     ),
     "status": Success(
-        says=("✓ authority", "✓ inventory", "✗ serve", "→ start it: doorward up", "✗ gateway"),
+        says=(
+            "✓ authority",
+            "✓ inventory",
+            "certificates issued: ",
+            "✗ serve",
+            "→ start it: doorward up",
+            "✗ gateway",
+            "something is wrong: ",
+        ),
         members="well parts",
         code=3,
     ),
@@ -296,7 +304,7 @@ SUCCESSES: dict[str, Success] = {
         says=("new certificates are issued by the new authority",), members=ROLLOVER
     ),
     "ca rotate drain": Success(
-        words="--over 1h", says=("certificates are issued again over 1:00:00",), members=ROLLOVER
+        words="--over 1h", says=("certificates are issued again over 1 h",), members=ROLLOVER
     ),
     "ca rotate status": Success(
         says=("draining since", "certificates are replaced", "missing: alice", "next: `doorward ca rotate"),

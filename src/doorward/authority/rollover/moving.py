@@ -27,6 +27,7 @@ from doorward.authority.rollover.use import measure_use, warn_of_idle
 from doorward.authority.status.partitions import FULL
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.core.time_text import describe_time
 from doorward.pki.keys import check_public_key, encode_public_key
 from doorward.stores.authority_protocols import RolloverRecord, RolloverState
 from doorward.stores.change_result import ChangeResult
@@ -115,7 +116,7 @@ def drain(
     if window is not None and not timedelta(0) <= window <= LONGEST_WINDOW:
         raise MalformedInput(
             "rollover-window",
-            f"the certificates cannot be spread over {window}",
+            f"the certificates cannot be spread over {describe_time(window)}",
             hint=f"give 0 to {LONGEST_WINDOW.days} days",
         )
     rollover = require_rollover(services)

@@ -15,6 +15,7 @@ from doorward.authority.rollover.table import FACTS, TRANSITIONS, RolloverStep, 
 from doorward.authority.rollover.use import RolloverUse, measure_use, warn_of_idle, warn_of_unseen
 from doorward.authority.status.root_crl import unlisted_authorities
 from doorward.core.errors import DoorwardError
+from doorward.core.time_text import describe_time
 from doorward.stores.authority_protocols import FINAL_STATES, RolloverRecord, RolloverState
 from doorward.stores.prerequisites import require_authority, require_tenant
 from doorward.stores.records import AuthorityKind, AuthorityRecord
@@ -152,14 +153,14 @@ def _preview(
     if after is RolloverState.DRAINING:
         long = choose_window(DEFAULT_WINDOW if window is None else window, progress.total)
         return (
-            f"{len(progress.missing)} certificates are issued again, spread over {long}",
+            f"{len(progress.missing)} certificates are issued again, spread over {describe_time(long)}",
             f"{len(progress.gateways)} gateways order their server certificates again at once",
             *warn_of_idle(progress, use),
         )
     if after is RolloverState.REVERTING:
         return (
             f"{rollover.old_id} issues again",
-            f"the certificates of {rollover.new_id} stay valid, and are issued again over {DEFAULT_WINDOW}",
+            f"the certificates of {rollover.new_id} stay valid, and are issued again over {describe_time(DEFAULT_WINDOW)}",
         )
     if after in _LEAVING:
         return (

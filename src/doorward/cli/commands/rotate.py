@@ -15,6 +15,7 @@ from doorward.cli.confirming import YES, ask_always, confirmed
 from doorward.cli.screen import escape
 from doorward.cli.spans import read_span
 from doorward.cli.state import State, actor
+from doorward.core.time_text import describe_time
 
 if TYPE_CHECKING:
     from doorward.authority.rollover.progress import RolloverProgress
@@ -178,7 +179,7 @@ def drain(state: State, over: timedelta | None, ignore_away: bool, dry_run: bool
     done = parts.rollover.moving.drain(
         installation.services, actor=actor(), window=over, ignore_away=ignore_away
     )
-    _tell(state, installation, done, f"certificates are issued again over {done.value.window}")
+    _tell(state, installation, done, f"certificates are issued again over {describe_time(done.value.window)}")
 
 
 @click.command("retire", cls=Command)

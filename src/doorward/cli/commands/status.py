@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,16 @@ def _examine(state: State) -> tuple[dict[str, Any], list[str]]:
     """Return the condition as a value and as lines for people."""
     found = parts.condition.examine(state.installation(), datetime.now(UTC))
     value = {"well": all(not one.trouble for one in found), "parts": [_value(one) for one in found]}
-    return value, [line for part in found for line in _lines(part)]
+    return value, [*(line for part in found for line in _lines(part)), _summary(found)]
+
+
+def _summary(found: Sequence[Part]) -> str:
+    """Return the last line: the parts to look at, because a long list is read from its end."""
+    if trouble := list(dict.fromkeys(one.name for one in found if one.trouble)):
+        return f"[red]something is wrong: {', '.join(trouble)}[/red]"
+    if warned := list(dict.fromkeys(one.name for one in found if one.warnings)):
+        return f"[yellow]all parts work; look at: {', '.join(warned)}[/yellow]"
+    return "[green]all is well[/green]"
 
 
 def _lines(part: Part) -> Iterator[str]:

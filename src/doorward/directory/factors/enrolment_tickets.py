@@ -23,6 +23,7 @@ from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import RequestRefused
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.time_text import describe_time
 from doorward.directory.callers import Caller
 from doorward.stores.events import new_event
 from doorward.stores.factor_records import EnrolmentTicket
@@ -79,7 +80,7 @@ def invite_to_enrol(
     if not timedelta(0) < lifetime <= LONGEST_LIFETIME:
         raise RequestRefused(
             "lifetime-refused",
-            f"an invitation cannot be open for {lifetime}",
+            f"an invitation cannot be open for {describe_time(lifetime)}",
             hint=f"choose more than 0 seconds and at most {LONGEST_LIFETIME.days} days",
         )
     now = services.clock.now()
