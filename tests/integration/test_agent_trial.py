@@ -51,7 +51,7 @@ def tried(root: CertifiedKey, folder: Path) -> Callable[[Server], None]:
     """Return a trial of a client's pair."""
     chain, key = root.leaf("alice", **around_now(10)).write(folder, "client")
     try_files(chain, key)
-    return lambda server: try_application(server, chain, key, root.certificate)
+    return lambda server: try_application(server, chain, key, (root.certificate,))
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,9 @@ def finish_leaving(services: Services, *, actor: str) -> RolloverRecord | None:
         _list_in_root_crl(services, actor=actor)
         _revoke_all(services, rollover, authority, actor=actor)
         _sign_last_crls(services, authority)
-    root_key = leave_root(services, authority, actor=actor) if authority is not None else ""
+    root_key = ""
+    with suppress(NotFound):  # another process has signed the root's last list, and destroyed its key
+        root_key = leave_root(services, authority, actor=actor) if authority is not None else ""
     _destroy_keys(services, rollover, authority, root_key)
     try:
         return make_step(services, rollover, RolloverStep.FINISH, actor=actor).value
