@@ -12,6 +12,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -293,18 +294,12 @@ def _read_nonce(extensions: list[x509.Extension[x509.ExtensionType]]) -> bytes |
 def _sign(question: OcspRequest, status: OcspStatus, responder: OcspResponder, window: UpdateWindow) -> bytes:
     """Return OCSPResponse { successful, BasicOCSPResponse }."""
     certificate_id = encode_sequence(
-        _HASH_ALGORITHMS[question.hash_name],
-        encode_octets(question.issuer_name_hash),
-        encode_octets(question.issuer_key_hash),
+        _encode_issuer(question.hash_name, question.issuer_name_hash, question.issuer_key_hash),
         encode_integer(question.serial),
     )
-    single = encode_sequence(
-        certificate_id,
-        _encode_status(status),
-        encode_generalized_time(window.this_update),
-        encode_explicit(0, encode_generalized_time(window.next_update)),
-    )
-    fields = [responder.responder_id, encode_generalized_time(window.produced_at), encode_sequence(single)]
+    produced_at, validity = _encode_window(window)
+    single = encode_sequence(certificate_id, _encode_status(status), validity)
+    fields = [responder.responder_id, produced_at, encode_sequence(single)]
     if question.nonce is not None:
         extension = encode_extension(_NONCE, encode_octets(question.nonce))
         fields.append(encode_explicit(1, encode_sequence(extension)))
@@ -312,6 +307,20 @@ def _sign(question: OcspRequest, status: OcspStatus, responder: OcspResponder, w
     basic = sign_without_verifying(body, responder.key, responder.public_key, responder.certificates)
     answer = encode_sequence(_BASIC, encode_octets(basic))
     return encode_sequence(encode_enumerated(0), encode_explicit(0, answer))
+
+
+@lru_cache(maxsize=32)  # two for each of our issuing CAs: `responder.ids` was compared before
+def _encode_issuer(hash_name: str, name_hash: bytes, key_hash: bytes) -> bytes:
+    """Return the first three fields of CertID."""
+    return _HASH_ALGORITHMS[hash_name] + encode_octets(name_hash) + encode_octets(key_hash)
+
+
+@lru_cache(maxsize=4)  # the responses about one certificate are signed one after the other
+def _encode_window(window: UpdateWindow) -> tuple[bytes, bytes]:
+    """Return producedAt, and thisUpdate with nextUpdate."""
+    this_update = encode_generalized_time(window.this_update)
+    next_update = encode_explicit(0, encode_generalized_time(window.next_update))
+    return encode_generalized_time(window.produced_at), this_update + next_update
 
 
 def _encode_status(status: OcspStatus) -> bytes:

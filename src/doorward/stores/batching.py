@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 
 class _Call(Generic[Job, Result]):
-    """One call; `leads` and `outcome` are set before `woken`."""
+    """One call; `woken` is locked until `leads` or `outcome` is set. A lock costs half as much as an event."""
 
     __slots__ = ("apart", "job", "leads", "outcome", "together", "woken")
 
@@ -44,7 +44,8 @@ class _Call(Generic[Job, Result]):
         self.apart = apart
         self.leads = False
         self.outcome: Result | Exception | None = None
-        self.woken = threading.Event()
+        self.woken = threading.Lock()
+        self.woken.acquire()
 
 
 class Batcher(Generic[Job, Result]):
@@ -65,6 +66,7 @@ class Batcher(Generic[Job, Result]):
         self._lock = threading.Lock()
         self._waiting: list[_Call[Job, Result]] = []
         self._has_leader = False
+        self._had_company = False
         self._own = threading.local()
 
     @property
@@ -112,10 +114,10 @@ class Batcher(Generic[Job, Result]):
     def _wait(self, call: _Call[Job, Result]) -> None:
         """Wait for the result, or for the turn to lead."""
         try:
-            if call.woken.wait(self._patience.total_seconds()):
+            if call.woken.acquire(timeout=self._patience.total_seconds()):
                 return
             if not self._leave_queue(call):
-                call.woken.wait()  # a leader has taken it
+                call.woken.acquire()  # a leader has taken it
                 return
         except BaseException:  # Ctrl-C
             if not self._leave_queue(call) and call.leads:
@@ -137,6 +139,7 @@ class Batcher(Generic[Job, Result]):
         self._give_way()
         with self._lock:
             batch = self._take(first)
+            self._had_company = len(batch) > 1
         self._own.leads = True
         try:
             outcomes = work([one.job for one in batch])
@@ -150,14 +153,15 @@ class Batcher(Generic[Job, Result]):
             with self._lock:
                 self._hand_over()
             for one in batch[1:]:
-                one.woken.set()
+                one.woken.release()
 
     def _give_way(self) -> None:
-        """Let threads run that are about to call, as long as calls come: after a batch, all its threads are.
+        """After a batch with company, let its threads call again before the queue is taken, as long as calls come.
 
-        Otherwise the first of them would lead a batch of one, and the others would wait for it.
+        Otherwise the first of them would lead a batch of one, and the others would wait for it. A call that had no company
+        before gives way to nothing, because even that takes time.
         """
-        seen = -1
+        seen = -1 if self._had_company else len(self._waiting)
         while seen < len(self._waiting) < self._most:
             seen = len(self._waiting)
             time.sleep(0)
@@ -181,7 +185,7 @@ class Batcher(Generic[Job, Result]):
         if self._waiting:
             following = self._waiting.pop(0)
             following.leads = True
-            following.woken.set()
+            following.woken.release()
 
 
 def _settled(outcome: Result | Exception | None) -> Result:
