@@ -12,12 +12,22 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from doorward.audit.events import Retention
-from doorward.audit.leaf import CommitmentOpening, parse_leaf
-from doorward.audit.log import EventStore, StoredLeaf, StoredNode, sequence, sign_checkpoint
+from doorward.audit.leaf import CommitmentOpening, check_personal, parse_leaf
+from doorward.audit.log import (
+    EventStore,
+    PendingBlock,
+    PendingEvent,
+    StoredLeaf,
+    StoredNode,
+    sequence,
+    sign_checkpoint,
+)
 from doorward.audit.merkle import (
+    Accumulator,
     consistency_proof,
     inclusion_proof,
     leaf_hash,
+    node_hash,
     root_hash,
     verify_consistency,
     verify_inclusion,
@@ -26,7 +36,7 @@ from doorward.audit.note import render_verifier_key, verifier_key
 from doorward.audit.verifying import verify_log
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
-from tests.support.events import ALICE, BOB, principal_suspended, request_answered, seal
+from tests.support.events import ALICE, BOB, principal_suspended, request_answered, seal, sealed_block
 from tests.support.ports import NOON
 from tests.support.refusals import refused
 
@@ -120,15 +130,34 @@ class EventStoreContract:
             store.append([leaf_row(1, 0)], [])
 
     def test_nodes_come_back_in_the_order_asked(self, store: EventStore) -> None:
-        """Level 0 returns the leaves' hashes, other levels the stored nodes; asking twice is allowed."""
+        """Level 0 returns the leaves' hashes, other levels the nodes above; asking twice is allowed."""
         rows = [leaf_row(number) for number in range(4)]
-        stored = [StoredNode(1, 0, b"a" * 32), StoredNode(1, 1, b"b" * 32), StoredNode(2, 0, b"c" * 32)]
+        left, right = (node_hash(rows[place].hash, rows[place + 1].hash) for place in (0, 2))
+        stored = [StoredNode(1, 0, left), StoredNode(1, 1, right), StoredNode(2, 0, node_hash(left, right))]
         store.append(rows, stored)
         asked = [(2, 0), (0, 3), (1, 1), (0, 3), (1, 0)]
-        assert store.nodes(asked) == [b"c" * 32, rows[3].hash, b"b" * 32, rows[3].hash, b"a" * 32]
+        assert store.nodes(asked) == [stored[2].hash, rows[3].hash, right, rows[3].hash, left]
         assert list(store.node_range(1, 0, 2)) == stored[:2]
         assert list(store.node_range(1, 1, 9)) == stored[1:2]
         assert list(store.node_range(2, 0, 1)) == stored[2:]
+
+    def test_the_nodes_of_a_large_tree_are_there(self, store: EventStore) -> None:
+        """Whatever the batches are, every complete subtree can be asked for, also above and across tiles."""
+        for first, count in ((0, 1), (1, 254), (255, 3), (258, 600)):
+            store.record_block(sealed_block(*range(first, first + count)))
+            sequence(store, 1000)
+        hashes = [row.hash for row in store.leaves(0, 858)]
+        runs = Accumulator().extend(hashes)
+        for run in runs:
+            end = run.start + len(run.hashes)
+            assert [one.hash for one in store.node_range(run.level, run.start, end)] == run.hashes
+            assert (
+                store.nodes([(run.level, number) for number in range(run.start, end)][:300])
+                == run.hashes[:300]
+            )
+        for size in (1, 255, 256, 257, 512, 858):
+            proof = inclusion_proof(size // 2, size, store.nodes)
+            assert verify_inclusion(hashes[size // 2], size // 2, size, proof, root_hash(size, store.nodes))
 
     @pytest.mark.parametrize("place", [(0, 1), (1, 0), (5, 5)])
     def test_a_node_that_is_not_there_is_an_error(self, store: EventStore, place: tuple[int, int]) -> None:
@@ -214,6 +243,70 @@ class EventStoreContract:
         assert report.faults == ()
         assert (report.size, report.anchored_size, report.signature_verified) == (21, 21, True)
         assert (report.opened, report.redacted) == (32, 10)
+
+    def test_blocks_and_events_become_leaves_in_order(self, store: EventStore) -> None:
+        """Events and blocks get numbers in the order of recording; the leaves of a block are what they were."""
+        block, alone = sealed_block(1, 2, 3), seal(request_answered(0))
+        after = seal(request_answered(9))
+        store.record(alone)
+        store.record_block(block)
+        store.record(after)
+        first, second, _ = store.pending(10)
+        assert isinstance(first, PendingEvent)
+        assert isinstance(second, PendingBlock)
+        assert (second.block_id, list(second.leaves)) == (block.ids[0], block.leaves)
+        assert len(store.pending(2)) == 2
+        assert [sequence(store, 2), sequence(store, 2), sequence(store, 2)] == [4, 1, 0]
+        wanted = [alone.leaf, *block.leaves, after.leaf]
+        found = list(store.leaves(0, 99))
+        assert [(row.number, row.leaf, row.hash) for row in found] == [
+            (number, leaf, leaf_hash(leaf)) for number, leaf in enumerate(wanted)
+        ]
+        assert list(store.leaves(2, 4)) == found[2:4]
+        assert list(store.leaves(3, 4)) == found[3:4]
+
+    def test_a_block_is_recorded_once(self, store: EventStore) -> None:
+        """A block that was recorded before is refused, in the outbox and in the tree."""
+        store.record_block(sealed_block(1, 2))
+        sequence(store, 9)
+        with refused(IntegrityError, "event-duplicate"):
+            store.record_block(sealed_block(1, 3))
+        store.record_block(sealed_block(4))
+        with refused(IntegrityError, "event-duplicate"):
+            store.record_block(sealed_block(4))
+
+    def test_openings_of_blocks_belong_to_their_leaves(self, store: EventStore) -> None:
+        """Openings of blocks and of single events come back together, by number and field."""
+        store.record(seal(request_answered(0)))
+        store.record_block(sealed_block(1, 2, 3))
+        store.record_block(sealed_block(4, principal=BOB))
+        sequence(store, 99)
+        found = list(store.openings(0, 99))
+        assert [(number, one.field) for number, one in found] == [
+            (number, field) for number in range(5) for field in ("path", "source")
+        ]
+        assert [number for number, _ in store.openings(2, 4)] == [2, 2, 3, 3]
+        assert found[-1][1].subject == BOB
+        leaves = {row.number: parse_leaf(row.leaf) for row in store.leaves(0, 99)}
+        assert all(check_personal(leaves[number], one.field, one.value, one.salt) for number, one in found)
+
+    def test_erasing_reaches_blocks(self, store: EventStore) -> None:
+        """Erasing a person, or by age, deletes the openings of blocks too, and the log verifies as redacted."""
+        store.record_block(sealed_block(1, 2))
+        store.record_block(sealed_block(3, principal=BOB))
+        sequence(store, 99)
+        store.record_block(sealed_block(4))  # still in the outbox
+        assert store.erase_subject("ten_other", ALICE) == 0
+        assert store.erase_subject(TENANT, ALICE) == 6
+        assert {one.subject for _, one in store.openings(0, 9)} == {BOB}
+        sequence(store, 99)
+        assert store.erase_before(Retention.IDENTITY, NOON + timedelta(days=1)) == 0
+        assert store.erase_before(Retention.ACCESS, NOON) == 0
+        assert store.erase_before(Retention.ACCESS, NOON + timedelta(days=1)) == 2
+        sign_checkpoint(store, SIGNER, ORIGIN, NOON)
+        report = verify_log(store, verifier_key=VERIFIER)
+        assert report.verified
+        assert (report.opened, report.redacted) == (0, 8)
 
     def test_openings_do_not_hold_the_record_salt(self, store: EventStore) -> None:
         """Each opening has a salt of its own: the remaining ones reveal nothing of an erased value."""

@@ -73,7 +73,7 @@ PLANTED = [
         "ALTER TABLE tenants RENAME TO really; CREATE VIEW tenants AS SELECT * FROM really",
         "relation 'tenants' was altered",
     ),
-    ("ALTER TABLE log_nodes SET (fillfactor = 50)", "relation 'log_nodes' was altered"),
+    ("ALTER TABLE log_tiles SET (fillfactor = 50)", "relation 'log_tiles' was altered"),
     (
         "CREATE FUNCTION length(bytea, text) RETURNS int LANGUAGE sql AS 'SELECT 0'",
         "function 'length(bytea,text)' does not belong there",

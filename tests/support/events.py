@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from doorward.audit.block import BlockBuilder, SealedBlock
+from doorward.audit.block import BlockBuilder, SealedBlock, open_subject
 from doorward.audit.events import Event, EventType, Retention, build_event
 from doorward.audit.leaf import CommitmentOpening, SealedEvent, check_personal, parse_leaf, seal_event
-from doorward.audit.log import PendingEvent, StoredLeaf, StoredNode
+from doorward.audit.log import PendingBlock, PendingEvent, PlacedBlock, StoredLeaf, StoredNode
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
 from tests.support.ports import NOON, FakeRandom
@@ -35,7 +35,7 @@ class KeptOpening:
 class MemoryEventStore:
     """A store of lists and dicts, which a test can change as an attacker with the database does."""
 
-    outbox: list[PendingEvent] = field(default_factory=list)
+    outbox: list[PendingEvent | PendingBlock] = field(default_factory=list)
     rows: list[StoredLeaf] = field(default_factory=list)
     inner: dict[tuple[int, int], bytes] = field(default_factory=dict)
     kept: list[KeptOpening] = field(default_factory=list)
@@ -59,8 +59,29 @@ class MemoryEventStore:
             for opening in sealed.openings
         ]
 
-    def pending(self, limit: int) -> list[PendingEvent]:
-        return sorted(self.outbox, key=lambda event: event.outbox_id)[:limit]
+    def record_block(self, block: SealedBlock) -> None:
+        if block.ids[0] in self.recorded:
+            raise IntegrityError("event-duplicate", f"block {block.ids[0]} was recorded before")
+        self.recorded.update(block.ids)
+        self.outbox.append(PendingBlock(len(self.recorded), block.ids[0], block.leaves))
+        self.kept += [
+            KeptOpening(
+                event_id=block.ids[place],
+                tenant=block.tenant,
+                opening=opening,
+                retention=block.retention,
+                at=block.at,
+            )
+            for one in block.openings
+            for place, opening in open_subject(one)
+        ]
+
+    def pending(self, limit: int) -> list[PendingEvent | PendingBlock]:
+        found: list[PendingEvent | PendingBlock] = []
+        for one in sorted(self.outbox, key=lambda event: event.outbox_id):
+            if sum(len(getattr(other, "leaves", [0])) for other in found) < limit:
+                found.append(one)
+        return found
 
     def tree_size(self) -> int:
         return len(self.rows) if self.size is None else self.size
@@ -75,9 +96,16 @@ class MemoryEventStore:
             raise IntegrityError("node-missing", f"node {number} of level {level} is not there")
         return self.inner[level, number]
 
-    def append(self, leaves: Sequence[StoredLeaf], nodes: Sequence[StoredNode]) -> None:
+    def append(
+        self, leaves: Sequence[StoredLeaf], nodes: Sequence[StoredNode], blocks: Sequence[PlacedBlock] = ()
+    ) -> None:
         known = {row.event_id for row in self.rows}
-        for leaf in leaves:
+        of_blocks = [
+            StoredLeaf(number, parse_leaf(leaf).id, leaf, digest)
+            for one in blocks
+            for number, (leaf, digest) in enumerate(zip(one.leaves, one.hashes, strict=True), start=one.first)
+        ]
+        for leaf in sorted([*leaves, *of_blocks]):
             if leaf.number != len(self.rows):
                 raise IntegrityError("leaf-out-of-order", f"leaf {leaf.number} is not the next one")
             if leaf.event_id in known:
@@ -165,18 +193,26 @@ def seal(event: Event) -> SealedEvent:
 def sealed_block(*numbers: int, principal: str = ALICE) -> SealedBlock:
     """Seal access events of one moment as a block."""
     events = [replace(request_answered(number, principal=principal), at=NOON) for number in numbers]
-    builder = BlockBuilder(TENANT, Retention.ACCESS, NOON)
+    builder = BlockBuilder(TENANT, Retention.ACCESS, NOON, seeds())
     for event in events:
-        builder.append(seal(event))
+        builder.seal(event)
     return builder.build()
+
+
+def seeds() -> Iterator[bytes]:
+    """Yield seeds of subjects, the same in every run."""
+    source = FakeRandom("seeds")
+    while True:
+        yield source.token(32)
 
 
 def open_block(block: SealedBlock) -> list[Event]:
     """Return the events of a block again; every opening must open its commitment, and name its subject."""
     events = []
+    every = [one for openings in block.openings for one in open_subject(openings)]
     for place, (event_id, data) in enumerate(zip(block.ids, block.leaves, strict=True)):
         leaf = parse_leaf(data)
-        openings = [one for one in block.openings if one.place == place]
+        openings = [opening for of, opening in every if of == place]
         event = build_event(
             id=event_id,
             type=EventType(leaf.type),

@@ -1,43 +1,68 @@
-"""Blocks: many events of one moment and one retention class, sealed and recorded together.
+"""Blocks: many events of one moment and one retention class, sealed, recorded and stored together.
 
 Not here: the leaf of an event (`leaf`), storing a block (`storage`). A leaf of a block has the same bytes as the leaf of
-an event that is recorded alone, and a place of its own in the Merkle tree.
+an event that is recorded alone, and a place of its own in the Merkle tree. The openings of a block are kept apart from
+its leaves, one value for each subject, so that erasing a person deletes few rows:
+
+    salts of a subject in a block = SHAKE-256("doorward field salts" || 0x00 || seed), 32 bytes for each opening,
+                                    in the order of the places, then of the fields' names
+
+The seed of a subject in a block is 32 random bytes that are kept with the values and erased with them. A salt reveals
+neither the seed nor another salt, so disclosing one value discloses no other.
+
+Standard: FIPS 202 (SHAKE).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
 from doorward.audit.catalogue import Retention
-from doorward.audit.leaf import SealedEvent
+from doorward.audit.events import Event
+from doorward.audit.leaf import SALT_BYTES, CommitmentOpening, derive_salts, render_leaf
+
+MAX_BLOCK_EVENTS = 4096
+"""Events of one block: three megabytes of leaves."""
+_FIRST_SALTS = 16
 
 
 class BlockOpening(NamedTuple):
-    """The opening of one commitment in a block: `place` is the number of its leaf in the block, from 0.
-
-    It is a tuple for speed; the other fields are those of `leaf.CommitmentOpening`.
-    """
+    """A personal value of a block: `place` is the number of its leaf in the block, from 0. A tuple, for speed."""
 
     place: int
     field: str
     value: str
-    salt: bytes
+
+
+class SubjectOpenings(NamedTuple):
+    """The openings of a block about one subject, by place, then by field; the salts follow from the seed (32 bytes)."""
+
     subject: str
+    seed: bytes
+    openings: Sequence[BlockOpening]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedBlock:
-    """Sealed events in their order: `ids` and `leaves` have the same length, `openings` go by place, then by field."""
+    """Sealed events in their order. `ids` and `leaves` have the same length; the first id names the block."""
 
     tenant: str
     retention: Retention
     at: datetime
     ids: Sequence[str]
     leaves: Sequence[bytes] = field(repr=False)
-    openings: Sequence[BlockOpening] = field(repr=False)
+    openings: Sequence[SubjectOpenings] = field(repr=False)
+
+
+@dataclass(slots=True)
+class _Subject:
+    seed: bytes
+    stream: bytes
+    used: int = 0
+    openings: list[BlockOpening] = field(default_factory=list)
 
 
 class BlockBuilder:
@@ -47,33 +72,51 @@ class BlockBuilder:
         tenant: the tenant of all events.
         retention: how long their personal data is kept.
         at: the time of all events, aware, UTC.
+        seeds: new random values of 32 bytes, one for each subject.
     """
 
-    def __init__(self, tenant: str, retention: Retention, at: datetime) -> None:
+    def __init__(self, tenant: str, retention: Retention, at: datetime, seeds: Iterator[bytes]) -> None:
         self.ids: list[str] = []
-        self._tenant, self._retention, self._at = tenant, retention, at
+        self._tenant, self._retention, self._at, self._seeds = tenant, retention, at, seeds
         self._leaves: list[bytes] = []
-        self._openings: list[BlockOpening] = []
+        self._subjects: dict[str, _Subject] = {}
 
-    def append(self, sealed: SealedEvent) -> None:
+    def salts(self, subject: str, count: int) -> bytes:
+        """Return the salts of the next `count` openings about a subject, which `append` must then get."""
+        one = self._subjects.get(subject)
+        if one is None:
+            seed = next(self._seeds)
+            one = self._subjects[subject] = _Subject(seed, derive_salts(seed, _FIRST_SALTS))
+        start = one.used * SALT_BYTES
+        one.used += count
+        if one.used * SALT_BYTES > len(one.stream):  # a longer stream begins with the shorter one
+            one.stream = derive_salts(one.seed, 4 * one.used)
+        return one.stream[start : one.used * SALT_BYTES]
+
+    def append(self, event_id: str, leaf: bytes, openings: Sequence[tuple[str, str, str]]) -> None:
+        """Add an event that was rendered with the salts of `salts`; `openings` are (subject, field, value) by field."""
+        place = len(self.ids)
+        self.ids.append(event_id)
+        self._leaves.append(leaf)
+        for subject, name, value in openings:
+            self._subjects[subject].openings.append(BlockOpening(place, name, value))
+
+    def seal(self, event: Event) -> None:
         """Add an event.
 
         Raises:
             ValueError: the event is of another tenant, retention class or time than the block: a fault of the caller.
         """
-        if (sealed.tenant, sealed.retention, sealed.at) != (self._tenant, self._retention, self._at):
+        if (event.tenant, event.retention, event.at) != (self._tenant, self._retention, self._at):
             raise ValueError("the event does not belong into this block")
-        openings = [(one.field, one.value, one.salt, one.subject) for one in sealed.openings]
-        self.append_leaf(sealed.id, sealed.leaf, openings)
-
-    def append_leaf(
-        self, event_id: str, leaf: bytes, openings: Sequence[tuple[str, str, bytes, str]]
-    ) -> None:
-        """Add an event that was rendered already; `openings` are (field, value, salt, subject), sorted by field."""
-        place = len(self.ids)
-        self.ids.append(event_id)
-        self._leaves.append(leaf)
-        self._openings += [BlockOpening(place, *one) for one in openings]
+        opened = []
+        for name, value in event.personal.items():
+            subject = event.subject_of(name)
+            salt = self.salts(subject, 1)
+            opened.append(CommitmentOpening(field=name, value=value, salt=salt, subject=subject))
+        self.append(
+            event.id, render_leaf(event, opened), [(one.subject, one.field, one.value) for one in opened]
+        )
 
     def build(self) -> SealedBlock:
         """Return the block."""
@@ -83,5 +126,15 @@ class BlockBuilder:
             at=self._at,
             ids=self.ids,
             leaves=self._leaves,
-            openings=self._openings,
+            openings=[
+                SubjectOpenings(subject, one.seed, one.openings) for subject, one in self._subjects.items()
+            ],
         )
+
+
+def open_subject(openings: SubjectOpenings) -> Iterator[tuple[int, CommitmentOpening]]:
+    """Yield (place, opening) with the salts, in the order of the places."""
+    stream = derive_salts(openings.seed, len(openings.openings))
+    for start, (place, name, value) in zip(range(0, len(stream), SALT_BYTES), openings.openings, strict=True):
+        salt = stream[start : start + SALT_BYTES]
+        yield place, CommitmentOpening(name, value, salt, openings.subject)

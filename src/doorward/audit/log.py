@@ -25,6 +25,7 @@ from typing import NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from doorward.audit.block import SealedBlock
 from doorward.audit.events import Retention
 from doorward.audit.leaf import CommitmentOpening, SealedEvent
 from doorward.audit.merkle import Accumulator, leaf_hash, peak_places, root_hash
@@ -42,7 +43,8 @@ from doorward.core.errors import DoorwardError, IntegrityError
 class StoredLeaf(NamedTuple):
     """One stored leaf. It is a tuple for speed, because the storage handles thousands of them.
 
-    `number` counts from 0; `hash` is the RFC 9162 leaf hash of `leaf`, 32 bytes.
+    `number` counts from 0; `hash` is the RFC 9162 leaf hash of `leaf`, 32 bytes. `event_id` is empty for a leaf of a
+    block: only the leaf itself holds it.
     """
 
     number: int
@@ -52,9 +54,9 @@ class StoredLeaf(NamedTuple):
 
 
 class StoredNode(NamedTuple):
-    """The hash of one complete subtree: `2**level` leaves, beginning with leaf `number * 2**level`.
+    """The hash of one complete subtree: `2**level` leaves, beginning with leaf `number * 2**level`; level 1 and more.
 
-    The hashes of level 0 are stored with the leaves; stored nodes have level 1 and more.
+    The store may keep some levels only and compute the others from them (`tiles`).
     """
 
     level: int
@@ -69,6 +71,23 @@ class PendingEvent:
     outbox_id: int
     event_id: str
     leaf: bytes
+
+
+class PendingBlock(NamedTuple):
+    """A block that is in the outbox; `block_id` is the id of its first event."""
+
+    outbox_id: int
+    block_id: str
+    leaves: Sequence[bytes]
+
+
+class PlacedBlock(NamedTuple):
+    """A block with its place in the tree: the number of its first leaf, the leaves and their hashes."""
+
+    first: int
+    block_id: str
+    leaves: Sequence[bytes]
+    hashes: Sequence[bytes]
 
 
 class SealedEventOutbox(Protocol):
@@ -86,6 +105,14 @@ class SealedEventOutbox(Protocol):
         """
         ...
 
+    def record_block(self, block: SealedBlock) -> None:
+        """Store a block in the outbox, and its openings at their final place, in this transaction.
+
+        Raises:
+            IntegrityError: `event-duplicate`: a block that begins with this event was recorded before.
+        """
+        ...
+
 
 class EventStore(SealedEventOutbox, Protocol):
     """The stored log. Every method works in the transaction of the caller and does not commit.
@@ -95,11 +122,14 @@ class EventStore(SealedEventOutbox, Protocol):
 
     # -- the sequencer -------------------------------------------------------------------------
 
-    def pending(self, limit: int) -> list[PendingEvent]:
-        """Return at most `limit` events of the outbox, oldest (`outbox_id`) first.
+    def pending(self, limit: int) -> list[PendingEvent | PendingBlock]:
+        """Return events and blocks of the outbox, oldest (`outbox_id`) first, until there are `limit` events or more.
 
         Rows are removed from the outbox by their ids, never up to a highest id: on PostgreSQL a lower id may
         become visible after a higher one, and would be lost.
+
+        Raises:
+            IntegrityError: `block-damaged`: a stored block cannot be read.
         """
         ...
 
@@ -117,8 +147,13 @@ class EventStore(SealedEventOutbox, Protocol):
         """
         ...
 
-    def append(self, leaves: Sequence[StoredLeaf], nodes: Sequence[StoredNode]) -> None:
-        """Add leaves and the nodes that they completed.
+    def append(
+        self,
+        leaves: Sequence[StoredLeaf],
+        nodes: Sequence[StoredNode],
+        blocks: Sequence[PlacedBlock] = (),
+    ) -> None:
+        """Add leaves of single events and of blocks, and the nodes that they completed.
 
         Raises:
             IntegrityError: `leaf-out-of-order`: the numbers do not continue from `tree_size()` without holes;
@@ -180,10 +215,10 @@ def sequence(store: EventStore, limit: int) -> int:
 
     Args:
         store: in one transaction under the sequencer's lock; the caller commits it.
-        limit: at most this many events; the rest is moved by the next call.
+        limit: no block is moved after so many events; the rest is moved by the next call.
 
     Returns:
-        How many events were moved.
+        How many events were moved; fewer than `limit` if the outbox is empty now.
 
     Raises:
         IntegrityError: the store found a fault; the caller must not commit.
@@ -193,23 +228,28 @@ def sequence(store: EventStore, limit: int) -> int:
     batch = store.pending(limit)
     if not batch:
         return 0
-    size = store.tree_size()
+    number = size = store.tree_size()
     tree = Accumulator(size, store.nodes(peak_places(size)))
-    hashes = [leaf_hash(event.leaf) for event in batch]
-    runs = tree.extend(hashes)
-    store.append(
-        [
-            StoredLeaf(number, event.event_id, event.leaf, digest)
-            for number, (event, digest) in enumerate(zip(batch, hashes, strict=True), start=size)
-        ],
-        [
-            StoredNode(run.level, number, digest)
-            for run in runs
-            for number, digest in enumerate(run.hashes, start=run.start)
-        ],
-    )
-    store.forget_pending([event.outbox_id for event in batch])
-    return len(batch)
+    leaves: list[StoredLeaf] = []
+    blocks: list[PlacedBlock] = []
+    hashes: list[bytes] = []
+    for one in batch:
+        if isinstance(one, PendingBlock):
+            added = [leaf_hash(leaf) for leaf in one.leaves]
+            blocks.append(PlacedBlock(number, one.block_id, one.leaves, added))
+        else:
+            added = [leaf_hash(one.leaf)]
+            leaves.append(StoredLeaf(number, one.event_id, one.leaf, added[0]))
+        hashes += added
+        number += len(added)
+    nodes = [
+        StoredNode(run.level, place, digest)
+        for run in tree.extend(hashes)
+        for place, digest in enumerate(run.hashes, start=run.start)
+    ]
+    store.append(leaves, nodes, blocks)
+    store.forget_pending([one.outbox_id for one in batch])
+    return len(hashes)
 
 
 def sign_checkpoint(

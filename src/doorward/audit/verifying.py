@@ -6,7 +6,7 @@ The checks, in this order:
     1. The checkpoints, every stored one and the caller's: signature, origin, form, and the size under which
        it is stored. With a key, there must be a signed checkpoint if there is a leaf.
     2. Every leaf against its stored hash: this finds an altered leaf.
-    3. Every leaf against the event id of its row.
+    3. Every leaf against the event id of its row, if it has a row of its own.
     4. Every stored node against the leaves below it: this finds a rewritten hash.
     5. The root at the size of each checkpoint, recomputed from the leaves.
     6. Every remaining personal value against its commitment; erased values are counted.
@@ -105,7 +105,7 @@ def _check_leaf(judge: LogJudge, number: int, row: StoredLeaf | None, wrong: set
             leaf=row.leaf,
             event_id=row.event_id,
         )
-    elif f'"id":"{row.event_id}"'.encode("utf-8", "surrogatepass") not in row.leaf:  # 3
+    elif row.event_id and f'"id":"{row.event_id}"'.encode("utf-8", "surrogatepass") not in row.leaf:  # 3
         judge.add_fault(
             LogFaultCode.LEAF_MISLABELLED,
             f"the row of leaf {number} has the id of another event",

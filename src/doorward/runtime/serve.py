@@ -215,7 +215,7 @@ class Serve:
                 return False
         self._sequence_pause = SHORTEST_PAUSE_SECONDS
         with self._installation.event_log.change() as store:
-            more = sequence(store, SEQUENCED_AT_ONCE) == SEQUENCED_AT_ONCE
+            more = sequence(store, SEQUENCED_AT_ONCE) >= SEQUENCED_AT_ONCE
             if store.latest_checkpoint() is None:
                 # In the same transaction: to the verifier, leaves without a checkpoint look as if one was removed.
                 self._sign_head(store)

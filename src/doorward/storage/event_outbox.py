@@ -1,4 +1,4 @@
-"""Recording an event: its leaf goes to `log_outbox`, the openings of its commitments to `log_openings`.
+"""Recording events: leaves go to `log_outbox`, the openings of their commitments to `log_openings`; or a block at once.
 
 Not here: moving leaves to the tree (`event_store`). Every change records an event, so these statements are text:
 see `driver_statement`.
@@ -6,27 +6,38 @@ see `driver_statement`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from doorward.audit.block import SealedBlock
+from doorward.audit.block import MAX_BLOCK_EVENTS, SealedBlock
 from doorward.audit.leaf import SealedEvent
 from doorward.core.errors import IntegrityError
 from doorward.storage.driver_statement import DriverStatement
+from doorward.storage.log_packing import pack_leaves, pack_openings
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import to_microseconds
 
 # Affects no row if the event is in the outbox or in the tree already; the caller checks the count.
 _ADD_PENDING = DriverStatement(
-    """INSERT INTO log_outbox (tenant, event_id, leaf)
-    SELECT :of, :event, :bytes WHERE NOT EXISTS (SELECT 1 FROM log_leaves WHERE event_id = :event)
+    """INSERT INTO log_outbox (tenant, event_id, leaf, events)
+    SELECT :of, :event, :bytes, 0 WHERE NOT EXISTS (SELECT 1 FROM log_leaves WHERE event_id = :event)
+    ON CONFLICT DO NOTHING"""
+)
+_ADD_BLOCK = DriverStatement(
+    """INSERT INTO log_outbox (tenant, event_id, leaf, events)
+    SELECT :of, :event, :bytes, :events WHERE NOT EXISTS (SELECT 1 FROM log_blocks WHERE block_id = :event)
     ON CONFLICT DO NOTHING"""
 )
 _ADD_OPENING = DriverStatement(
     """INSERT INTO log_openings (event_id, field, tenant, subject, retention, at, salt, value)
     VALUES (:event_id, :field, :tenant, :subject, :retention, :at, :salt, :value)"""
 )
-_WAITING = DriverStatement("SELECT count(*) FROM log_outbox WHERE tenant = :this_tenant")
+_ADD_BLOCK_OPENINGS = DriverStatement(
+    """INSERT INTO log_block_openings (block_id, subject, tenant, retention, at, number, content)
+    VALUES (:block_id, :subject, :tenant, :retention, :at, :number, :content)"""
+)
+_WAITING = DriverStatement(
+    "SELECT sum(CASE WHEN events = 0 THEN 1 ELSE events END) FROM log_outbox WHERE tenant = :this_tenant"
+)
 
 
 class SqlEventOutbox:
@@ -45,11 +56,19 @@ class SqlEventOutbox:
         Raises:
             IntegrityError: `event-duplicate`; the transaction must not be committed then.
         """
-        self._add(
-            [event.tenant for event in events],
-            [(event.id, event.leaf) for event in events],
-            (
+        for event in events:
+            self._transaction.require_writable(event.tenant)
+        tenant = self._transaction.tenant
+        added = self._transaction.driver_write(
+            _ADD_PENDING, [{"of": tenant, "event": event.id, "bytes": event.leaf} for event in events]
+        )
+        if added != len(events):
+            raise duplicate_event()
+        self._transaction.driver_write(
+            _ADD_OPENING,
+            [
                 {
+                    "tenant": tenant,
                     "event_id": event.id,
                     "field": opening.field,
                     "subject": opening.subject,
@@ -61,7 +80,7 @@ class SqlEventOutbox:
                 for event in events
                 for at in (to_microseconds(event.at),)
                 for opening in event.openings
-            ),
+            ],
         )
 
     def record_block(self, block: SealedBlock) -> None:
@@ -69,44 +88,40 @@ class SqlEventOutbox:
 
         Raises:
             IntegrityError: `event-duplicate`; the transaction must not be committed then.
+            ValueError: the block has no event, or too many.
         """
+        self._transaction.require_writable(block.tenant)
+        if not 0 < len(block.leaves) <= MAX_BLOCK_EVENTS:
+            raise ValueError(f"a block has 1 to {MAX_BLOCK_EVENTS} events")
+        tenant, block_id = self._transaction.tenant, block.ids[0]
+        row = {
+            "of": tenant,
+            "event": block_id,
+            "bytes": pack_leaves(block.leaves),
+            "events": len(block.leaves),
+        }
+        if self._transaction.driver_write(_ADD_BLOCK, [row]) != 1:
+            raise duplicate_event()
         retention, at = block.retention.value, to_microseconds(block.at)
-        self._add(
-            [block.tenant],
-            list(zip(block.ids, block.leaves, strict=True)),
-            (
+        self._transaction.driver_write(
+            _ADD_BLOCK_OPENINGS,
+            [
                 {
-                    "event_id": block.ids[place],
-                    "field": field,
-                    "subject": subject,
+                    "tenant": tenant,
+                    "block_id": block_id,
+                    "subject": one.subject,
                     "retention": retention,
                     "at": at,
-                    "salt": salt,
-                    "value": value,
+                    "number": len(one.openings),
+                    "content": pack_openings(one),
                 }
-                for place, field, value, salt, subject in block.openings
-            ),
+                for one in block.openings
+            ],
         )
-
-    def _add(
-        self,
-        tenants: Iterable[str],
-        leaves: Sequence[tuple[str, bytes]],
-        openings: Iterable[Mapping[str, Any]],
-    ) -> None:
-        for one in tenants:
-            self._transaction.require_writable(one)
-        tenant = self._transaction.tenant
-        added = self._transaction.driver_write(
-            _ADD_PENDING, [{"of": tenant, "event": event_id, "bytes": leaf} for event_id, leaf in leaves]
-        )
-        if added != len(leaves):
-            raise duplicate_event()
-        self._transaction.driver_write(_ADD_OPENING, [{"tenant": tenant, **one} for one in openings])
 
     def waiting(self) -> int:
         """Return how many events are in the outbox."""
-        return int(self._transaction.driver_value(_WAITING))
+        return int(self._transaction.driver_value(_WAITING) or 0)
 
 
 def duplicate_event() -> IntegrityError:

@@ -1,53 +1,59 @@
 """The stored audit log: `audit.log.EventStore` over SQL, and its transactions.
 
-Not here: the tree and its checkpoints (`audit`), adding events to the outbox (`event_outbox`). Leaves move from
-`log_outbox` to `log_leaves`. The openings of their commitments are in `log_openings` from the beginning; erasure
+Not here: the tree and its checkpoints (`audit`), adding events to the outbox (`event_outbox`), leaves and openings of
+blocks (`event_blocks`). Leaves move from `log_outbox` to `log_leaves` or, those of blocks, to `log_segments`. The openings of their commitments are in `log_openings` from the beginning; erasure
 deletes rows of that table only. The write transaction is the lock that allows one sequencer at a time.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from heapq import merge
+from itertools import groupby
 
-from sqlalchemy import LargeBinary, bindparam, delete, func, insert, select, tuple_
+from sqlalchemy import LargeBinary, bindparam, delete, select
 
 from doorward.audit.events import Retention
 from doorward.audit.leaf import CommitmentOpening
-from doorward.audit.log import PendingEvent, StoredLeaf, StoredNode
+from doorward.audit.log import PendingBlock, PendingEvent, PlacedBlock, StoredLeaf, StoredNode
+from doorward.audit.merkle import HASH_BYTES
+from doorward.audit.tiles import TILE_HASHES, TILE_LEVELS, extend_tiles, node_row, resolve_nodes
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
 from doorward.storage.backend import Database
 from doorward.storage.core_statements import CURRENT_TENANT, SqlPosition, insert_new
 from doorward.storage.driver_statement import DriverStatement
+from doorward.storage.event_blocks import SqlEventBlocks
 from doorward.storage.event_outbox import SqlEventOutbox, duplicate_event
-from doorward.storage.schema import log_checkpoints, log_leaves, log_nodes, log_openings, log_outbox
+from doorward.storage.log_packing import unpack_leaves
+from doorward.storage.schema_log import log_checkpoints, log_leaves, log_openings, log_outbox
 from doorward.storage.transaction import Transaction
-
-_CHUNK = 400
-"""Values in one IN list. Databases accept thousands, but planning a short list is faster."""
+from doorward.storage.values import to_microseconds
 
 _ADD_LEAF = DriverStatement(insert_new(log_leaves))
-_ADD_NODE = DriverStatement(insert(log_nodes), log_nodes.columns.keys())
+_STORE_TILE = DriverStatement(
+    """INSERT INTO log_tiles (tenant, level, number, hashes) VALUES (:tenant, :level, :number, :hashes)
+    ON CONFLICT (tenant, level, number) DO UPDATE SET hashes = excluded.hashes"""
+)
 _ADD_CHECKPOINT = insert_new(log_checkpoints)
 
 _PENDING = DriverStatement(
-    select(log_outbox.c.id, log_outbox.c.event_id, log_outbox.c.leaf)
+    select(log_outbox.c.id, log_outbox.c.event_id, log_outbox.c.leaf, log_outbox.c.events)
     .where(log_outbox.c.tenant == CURRENT_TENANT)
     .order_by(log_outbox.c.id)
     .limit(bindparam("at_most"))
 )
 _FORGET = DriverStatement(delete(log_outbox).where(log_outbox.c.id == bindparam("of")))
 
-_HIGHEST = select(func.max(log_leaves.c.number)).where(log_leaves.c.tenant == CURRENT_TENANT)
-_HASHES = select(log_leaves.c.number, log_leaves.c.hash).where(
-    log_leaves.c.tenant == CURRENT_TENANT, log_leaves.c.number.in_(bindparam("numbers", expanding=True))
+_LAST_TILE = DriverStatement(
+    """SELECT number, length(hashes) FROM log_tiles WHERE tenant = :this_tenant AND level = 0
+    ORDER BY number DESC LIMIT 1"""
 )
-_NODES = select(log_nodes.c.level, log_nodes.c.number, log_nodes.c.hash).where(
-    log_nodes.c.tenant == CURRENT_TENANT,
-    tuple_(log_nodes.c.level, log_nodes.c.number).in_(bindparam("places", expanding=True)),
+_TILE = DriverStatement(
+    "SELECT hashes FROM log_tiles WHERE tenant = :this_tenant AND level = :level AND number = :number"
 )
 _LEAVES = DriverStatement(
     select(log_leaves.c.number, log_leaves.c.event_id, log_leaves.c.leaf, log_leaves.c.hash)
@@ -67,17 +73,6 @@ _MENTIONS = DriverStatement(
     )
     .order_by(log_leaves.c.number.desc())
     .limit(bindparam("most"))
-)
-_NODE_RANGE = DriverStatement(
-    select(log_nodes.c.level, log_nodes.c.number, log_nodes.c.hash)
-    .where(
-        log_nodes.c.tenant == CURRENT_TENANT,
-        log_nodes.c.level == bindparam("level"),
-        log_nodes.c.number >= bindparam("start"),
-        log_nodes.c.number < bindparam("end"),
-    )
-    .order_by(log_nodes.c.number),
-    large=True,
 )
 _LATEST_CHECKPOINT = (
     select(log_checkpoints.c.text)
@@ -124,39 +119,52 @@ _ERASE_BEFORE = delete(log_openings).where(
 class SqlEventStore(SqlEventOutbox):
     """`audit.log.EventStore` of one tenant inside one transaction."""
 
-    def pending(self, limit: int) -> list[PendingEvent]:
-        """Return at most `limit` events of the outbox, oldest first."""
-        return [
-            PendingEvent(outbox_id=number, event_id=event_id, leaf=leaf)
-            for number, event_id, leaf in self._transaction.driver_rows(_PENDING, at_most=limit)
-        ]
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._blocks = SqlEventBlocks(transaction)
+
+    def pending(self, limit: int) -> list[PendingEvent | PendingBlock]:
+        """Return events and blocks of the outbox, oldest first, until there are `limit` events or more."""
+        found: list[PendingEvent | PendingBlock] = []
+        left = limit
+        for number, event_id, leaf, events in self._transaction.driver_rows(_PENDING, at_most=limit):
+            if left <= 0:
+                break
+            left -= events or 1
+            found.append(
+                PendingBlock(number, event_id, unpack_leaves(leaf, events))
+                if events
+                else PendingEvent(outbox_id=number, event_id=event_id, leaf=leaf)
+            )
+        return found
 
     def tree_size(self) -> int:
         """Return the number of leaves; they are numbered from 0 without gaps."""
-        highest = self._transaction.value(_HIGHEST)
-        return 0 if highest is None else int(highest) + 1
+        last = self._transaction.driver_row(_LAST_TILE)
+        return 0 if last is None else last[0] * TILE_HASHES + last[1] // HASH_BYTES
 
     def nodes(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the hashes at (level, number) places, in the order of the argument."""
-        found: dict[tuple[int, int], bytes] = {}
-        leaves = [number for level, number in places if level == 0]
-        inner = [place for place in places if place[0] > 0]
-        for start in range(0, len(leaves), _CHUNK):
-            rows = self._transaction.rows(_HASHES, numbers=leaves[start : start + _CHUNK])
-            found.update({(0, row[0]): row[1] for row in rows})
-        for start in range(0, len(inner), _CHUNK):
-            rows = self._transaction.rows(_NODES, places=inner[start : start + _CHUNK])
-            found.update({(row[0], row[1]): row[2] for row in rows})
-        missing = [place for place in places if place not in found]
-        if missing:
-            level, number = missing[0]
-            raise IntegrityError("node-missing", f"node {number} of level {level} is missing in the log")
-        return [found[place] for place in places]
+        return resolve_nodes(places, self._tiles)
 
-    def append(self, leaves: Sequence[StoredLeaf], nodes: Sequence[StoredNode]) -> None:
-        """Add leaves and the inner nodes that they complete."""
+    def _tiles(self, places: Collection[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        found = {}
+        for level, number in places:
+            row = self._transaction.driver_row(_TILE, level=level, number=number)
+            if row is not None:
+                found[level, number] = row[0]
+        return found
+
+    def append(
+        self, leaves: Sequence[StoredLeaf], nodes: Sequence[StoredNode], blocks: Sequence[PlacedBlock] = ()
+    ) -> None:
+        """Add leaves of single events and of blocks, and the inner nodes that they complete."""
         size = self.tree_size()
-        if [leaf.number for leaf in leaves] != list(range(size, size + len(leaves))):
+        hashes = {leaf.number: leaf.hash for leaf in leaves}
+        for block in blocks:
+            hashes.update(enumerate(block.hashes, start=block.first))
+        count = len(leaves) + sum(len(block.leaves) for block in blocks)
+        if sorted(hashes) != list(range(size, size + count)):
             raise IntegrityError("leaf-out-of-order", f"the next leaf of the log must have the number {size}")
         tenant = self._transaction.tenant
         added = self._transaction.driver_write(
@@ -166,13 +174,29 @@ class SqlEventStore(SqlEventOutbox):
                 for number, event_id, leaf, digest in leaves
             ],
         )
-        if added != len(leaves):
+        if added != len(leaves) or not self._blocks.add(blocks):
             raise duplicate_event()
+        self._add_hashes(0, size, [hashes[number] for number in range(size, size + count)])
+        for level, group in groupby(
+            (node for node in nodes if node.level % TILE_LEVELS == 0), key=lambda node: node.level
+        ):
+            row = list(group)
+            self._add_hashes(level // TILE_LEVELS, row[0].number, [node.hash for node in row])
+
+    def _add_hashes(self, tile_level: int, start: int, hashes: Sequence[bytes]) -> None:
+        """Add hashes to a level of tiles; the first has the number `start` in its level of the tree."""
+        place = (tile_level, start // TILE_HASHES)
+        last = self._tiles([place]).get(place, b"")
         self._transaction.driver_write(
-            _ADD_NODE,
+            _STORE_TILE,
             [
-                {"tenant": tenant, "level": level, "number": number, "hash": digest}
-                for level, number, digest in nodes
+                {
+                    "tenant": self._transaction.tenant,
+                    "level": tile_level,
+                    "number": number,
+                    "hashes": content,
+                }
+                for number, content in extend_tiles(tile_level, start, hashes, last)
             ],
         )
 
@@ -202,44 +226,57 @@ class SqlEventStore(SqlEventOutbox):
 
     def leaves(self, start: int, end: int) -> Iterator[StoredLeaf]:
         """Yield the leaves of the range by number; they are not loaded as a whole."""
-        for row in self._transaction.driver_rows(_LEAVES, start=start, end=end):
-            yield StoredLeaf(*row)
+        singles = (StoredLeaf(*row) for row in self._transaction.driver_rows(_LEAVES, start=start, end=end))
+        yield from merge(singles, self._block_leaves(start, end))  # tuples: by number
+
+    def _block_leaves(self, start: int, end: int) -> Iterator[StoredLeaf]:
+        for base, group in groupby(self._blocks.leaves(start, end), key=lambda one: one[0] // TILE_HASHES):
+            hashes = self._tiles([(0, base)]).get((0, base), b"")
+            for number, leaf in group:
+                begin = number % TILE_HASHES * HASH_BYTES
+                yield StoredLeaf(number, "", leaf, hashes[begin : begin + HASH_BYTES])
 
     def find_mentions(self, text: str, most: int) -> list[int]:
         """Return the numbers of the newest leaves that contain this text as a whole JSON string, newest first.
 
         It reads every leaf (a gigabyte takes some seconds), so it is for requests of a person only.
         """
-        needle = json.dumps(text).encode()
-        return [int(row[0]) for row in self._transaction.driver_rows(_MENTIONS, needle=needle, most=most)]
+        return self._find(json.dumps(text).encode(), most)
 
     def find_beginning(self, name: str, text: str, most: int) -> list[int]:
         """Return the numbers of the newest leaves with a field of this name that begins with `text`, newest first.
 
         It reads every leaf, as `find_mentions` does.
         """
-        needle = f"{json.dumps(name)}:{json.dumps(text)[:-1]}".encode()
-        return [int(row[0]) for row in self._transaction.driver_rows(_MENTIONS, needle=needle, most=most)]
+        return self._find(f"{json.dumps(name)}:{json.dumps(text)[:-1]}".encode(), most)
+
+    def _find(self, needle: bytes, most: int) -> list[int]:
+        rows = self._transaction.driver_rows(_MENTIONS, needle=needle, most=most)
+        return sorted([int(row[0]) for row in rows] + self._blocks.find(needle, most), reverse=True)[:most]
 
     def node_range(self, level: int, start: int, end: int) -> Iterator[StoredNode]:
         """Yield the stored nodes of one level by number."""
-        for row in self._transaction.driver_rows(_NODE_RANGE, level=level, start=start, end=end):
-            yield StoredNode(*row)
+        for number, digest in node_row(level, start, end, self._tiles):
+            yield StoredNode(level, number, digest)
 
     def openings(self, start: int, end: int) -> Iterator[tuple[int, CommitmentOpening]]:
         """Yield (leaf number, opening) by number, then by field name."""
-        for number, name, value, salt, subject in self._transaction.driver_rows(
-            _OPENINGS, start=start, end=end
-        ):
-            yield number, CommitmentOpening(field=name, value=value, salt=salt, subject=subject)
+        rows = self._transaction.driver_rows(_OPENINGS, start=start, end=end)
+        singles = (
+            (number, CommitmentOpening(name, value, salt, subject))
+            for number, name, value, salt, subject in rows
+        )
+        yield from merge(singles, sorted(self._blocks.openings(start, end)))  # tuples: by number, then field
 
     def erase_subject(self, tenant: str, subject: str) -> int:
         """Delete every opening with this subject id."""
-        return self._transaction.write(_ERASE_SUBJECT, of=tenant, about=subject)
+        singles = self._transaction.write(_ERASE_SUBJECT, of=tenant, about=subject)
+        return singles + self._blocks.erase_subject(tenant, subject)
 
     def erase_before(self, retention: Retention, before: datetime) -> int:
         """Delete the openings of a retention class with events before that time."""
-        return self._transaction.write(_ERASE_BEFORE, kept_for=retention, before=before)
+        singles = self._transaction.write(_ERASE_BEFORE, kept_for=retention, before=before)
+        return singles + self._blocks.erase_before(retention.value, to_microseconds(before))
 
 
 class SqlEventLog:

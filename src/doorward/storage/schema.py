@@ -2,7 +2,8 @@
 
 Not here: migrations to this schema (`migrations`; a test compares the two), queries (`repositories`,
 `event_store`). Column types are explained in `types`. The tables of second factors and sessions are in
-`schema_factors`, those of device fleets in `schema_fleets`, facts in `schema_facts`, those of ACME in `schema_acme`.
+`schema_factors`, those of device fleets in `schema_fleets`, facts in `schema_facts`, those of ACME in `schema_acme`, those of the audit log in
+`schema_log`.
 
 A PostgreSQL database has collation "C", because prefix look-ups compare text by code point. Check constraints enforce
 the closed lists that decide about access or trust, and the retention class of erasable values. The kinds of changes
@@ -28,7 +29,6 @@ from sqlalchemy import (
     text,
 )
 
-from doorward.audit.events import Retention
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind, PrincipalState
 from doorward.storage import schema_acme as schema_acme  # noqa: PLC0414  its tables are on this metadata
@@ -36,6 +36,7 @@ from doorward.storage import schema_factors as schema_factors  # noqa: PLC0414  
 from doorward.storage import schema_facts as schema_facts  # noqa: PLC0414  so is its table
 from doorward.storage import schema_fleets as schema_fleets  # noqa: PLC0414  so are its tables
 from doorward.storage import schema_lines as schema_lines  # noqa: PLC0414  as above
+from doorward.storage import schema_log as schema_log  # noqa: PLC0414  as above
 from doorward.storage import schema_notices as schema_notices  # noqa: PLC0414  as above
 from doorward.storage import schema_rollovers as schema_rollovers  # noqa: PLC0414  as above
 from doorward.storage.schema_metadata import metadata as metadata  # noqa: PLC0414  for the users of this module
@@ -407,62 +408,6 @@ reserve = Table(
     Column("id", Integer, primary_key=True),
     Column("filler", LargeBinary, nullable=False),
     info={"only": "sqlite"},
-)
-
-log_outbox = Table(
-    "log_outbox",
-    metadata,
-    Column("id", _COUNTED, primary_key=True),
-    tenant_column(),
-    Column("event_id", Text, nullable=False, unique=True),
-    Column("leaf", LargeBinary, nullable=False),
-)
-
-log_leaves = Table(
-    "log_leaves",
-    metadata,
-    Column("tenant", Text, primary_key=True),
-    Column("number", BigInteger, primary_key=True),
-    Column("event_id", Text, nullable=False, unique=True),
-    Column("leaf", LargeBinary, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
-)
-
-log_nodes = Table(
-    "log_nodes",
-    metadata,
-    Column("tenant", Text, primary_key=True),
-    Column("level", Integer, primary_key=True),
-    Column("number", BigInteger, primary_key=True),
-    Column("hash", LargeBinary, nullable=False),
-    CheckConstraint("level >= 1", name="level_positive"),
-    sqlite_with_rowid=False,
-)
-
-log_openings = Table(
-    "log_openings",
-    metadata,
-    Column("event_id", Text, primary_key=True),
-    Column("field", Text, primary_key=True),
-    tenant_column(),
-    Column("subject", Text, nullable=False),
-    Column("retention", EnumText(Retention), nullable=False),
-    Column("at", Timestamp, nullable=False),
-    Column("salt", LargeBinary, nullable=False),
-    Column("value", Text, nullable=False),
-    closed_list("retention", Retention),
-    sqlite_with_rowid=False,
-)
-Index("ix_log_openings_subject", log_openings.c.tenant, log_openings.c.subject)
-Index("ix_log_openings_at", log_openings.c.tenant, log_openings.c.retention, log_openings.c.at)
-
-log_checkpoints = Table(
-    "log_checkpoints",
-    metadata,
-    Column("tenant", Text, primary_key=True),
-    Column("size", BigInteger, primary_key=True),
-    Column("text", Text, nullable=False),
-    Column("at", Timestamp, nullable=False),
 )
 
 

@@ -37,6 +37,7 @@ REVISIONS = (
     "0016",
     "0019",
     "0018",
+    "0020",
 )
 """Every revision, oldest first, so that Doorward recognises an older schema at start without reading the migrations.
 

@@ -6,41 +6,75 @@ from datetime import timedelta
 
 import pytest
 
-from doorward.audit.block import BlockBuilder, BlockOpening
+from doorward.audit.block import BlockBuilder, open_subject
 from doorward.audit.events import Retention
+from doorward.audit.leaf import check_personal, parse_leaf, seal_event
 from doorward.core.entities import TENANT
-from tests.support.events import principal_suspended, request_answered, seal, sealed_block
+from tests.support.events import (
+    ALICE,
+    BOB,
+    open_block,
+    principal_suspended,
+    request_answered,
+    sealed_block,
+    seeds,
+)
 from tests.support.ports import NOON
 
 
-def test_a_block_has_the_leaves_and_openings_of_its_events() -> None:
-    """A leaf in a block is the leaf of the event recorded alone, and its openings name its place."""
-    block = sealed_block(0, 7)
-    alone = seal(request_answered(0))
-    assert (block.ids[0], block.leaves[0]) == (alone.id, alone.leaf)
-    assert [one for one in block.openings if one.place == 0] == [
-        BlockOpening(0, one.field, one.value, one.salt, one.subject) for one in alone.openings
-    ]
-    assert [(one.place, one.field) for one in block.openings] == [
+def test_the_events_of_a_block_come_back() -> None:
+    """Each leaf of a block is the leaf of its event, and its openings open its commitments; order is kept."""
+    block = sealed_block(*range(40))  # more salts than the first stream has
+    assert [event.id for event in open_block(block)] == list(block.ids)
+    assert [one.subject for one in block.openings] == [ALICE]
+    assert [(one.place, one.field) for one in block.openings[0].openings[:3]] == [
         (0, "path"),
         (0, "source"),
         (1, "path"),
-        (1, "source"),
     ]
+
+
+def test_a_leaf_of_a_block_is_the_leaf_of_the_event_alone() -> None:
+    """With the same salts an event has the same leaf, in a block or alone; so both are one version."""
+    block = sealed_block(7)
+    (event,) = open_block(block)
+    assert seal_event(event, block.openings[0].seed).leaf == block.leaves[0]
+
+
+def test_no_salt_is_used_twice_and_none_opens_another_value() -> None:
+    """Every opening has a salt of its own, so disclosing one value discloses no other."""
+    block = sealed_block(*range(20))
+    opened = [one for openings in block.openings for one in open_subject(openings)]
+    assert len({opening.salt for _, opening in opened}) == 40
+    leaf = parse_leaf(block.leaves[0])
+    assert [
+        opening.salt for _, opening in opened if check_personal(leaf, "path", "/accounts/0", opening.salt)
+    ] == [opened[0][1].salt]
+
+
+def test_each_subject_has_openings_of_its_own() -> None:
+    """An event about two people adds one opening to each, so one can be erased alone."""
+    event = principal_suspended(1)
+    builder = BlockBuilder(TENANT, event.retention, event.at, seeds())
+    builder.seal(event)
+    block = builder.build()
+    assert {one.subject: [opening.field for opening in one.openings] for one in block.openings} == {
+        ALICE: ["source"],
+        BOB: ["name"],
+    }
+    assert open_block(block) == [event]
 
 
 @pytest.mark.parametrize(
     "builder",
     [
-        BlockBuilder("ten_other", Retention.ACCESS, NOON),
-        BlockBuilder(TENANT, Retention.IDENTITY, NOON),
-        BlockBuilder(TENANT, Retention.ACCESS, NOON + timedelta(seconds=1)),
+        BlockBuilder("ten_other", Retention.ACCESS, NOON, seeds()),
+        BlockBuilder(TENANT, Retention.IDENTITY, NOON, seeds()),
+        BlockBuilder(TENANT, Retention.ACCESS, NOON + timedelta(seconds=1), seeds()),
     ],
 )
 def test_an_event_that_differs_is_not_put_into_the_block(builder: BlockBuilder) -> None:
     """Tenant, retention class and time are one for the whole block, so another event's would be stored wrong."""
     with pytest.raises(ValueError, match="does not belong"):
-        builder.append(seal(request_answered(0)))
-    with pytest.raises(ValueError, match="does not belong"):
-        builder.append(seal(principal_suspended(1)))
+        builder.seal(request_answered(0))
     assert builder.ids == []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -242,7 +240,7 @@ def test_a_mislabelled_leaf_is_named(store: MemoryEventStore) -> None:
 def test_altered_personal_data_is_named(store: MemoryEventStore) -> None:
     """A personal value that does not match its commitment is reported with leaf and field."""
     kept = next(row for row in store.kept if row.event_id == store.rows[2].event_id)
-    kept.opening = replace(kept.opening, value="198.51.100.1")
+    kept.opening = kept.opening._replace(value="198.51.100.1")
     report = verify_log(store, verifier_key=VERIFIER)
     assert codes(report) == [LogFaultCode.PERSONAL_ALTERED]
     fault = report.faults[0]

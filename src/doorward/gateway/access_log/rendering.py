@@ -23,13 +23,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from doorward.audit.block import BlockBuilder
 from doorward.audit.leaf import SALT_BYTES, commitment
 from doorward.audit.values import ID
 from doorward.enforcement.envoy.names import LOG_KIND_REQUEST
 from doorward.gateway.access_log.lines import LARGEST_NUMBER, RATE_LIMITED, host_of, outcome_of
 
-SALTS_BYTES = 2 * SALT_BYTES
-"""Random bytes for one line: a salt for the path and one for the source."""
 LONGEST = 8192
 """Bytes of a line on the fast way; an ordinary line has 550."""
 _REMEMBERED = 8192
@@ -75,10 +74,8 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class RenderedRequest(NamedTuple):
-    """A leaf with the openings of its commitments as (field, value, salt, subject); `refused`: the door refused it."""
+    """What `render` added to the block; `refused`: the door refused the request."""
 
-    leaf: bytes
-    openings: tuple[tuple[str, str, bytes, str], tuple[str, str, bytes, str]]
     certificate: str
     refused: bool
 
@@ -94,25 +91,34 @@ class RequestRenderer:
     def __init__(self, gateway_id: str, tenant: str) -> None:
         self._usable = bool(ID.fullmatch(gateway_id) and ID.fullmatch(tenant))
         self._gateway = f'"gateway":"{gateway_id}",'
-        self._end = f'}},"tenant":"{tenant}","type":"request:answered","v":1}}'
+        self._end = f'"}},"tenant":"{tenant}","type":"request:answered","v":1}}'
 
-    def render(self, line: bytes, event_id: str, at: str, salts: bytes) -> RenderedRequest | None:
-        """Return the leaf of a line, or None if the line must go the way through `lines`.
+    def render(self, line: bytes, event_id: str, at: str, block: BlockBuilder) -> RenderedRequest | None:
+        """Add the leaf of a line to a block; return None if the line must go the way through `lines`.
 
         Args:
             line: without its line feed.
             event_id: a new id, of the form of ids.
             at: the time of the event as in a leaf (`audit.values.render_moment`).
-            salts: `SALTS_BYTES` new random bytes.
+            block: gets the leaf and its openings.
         """
         if len(line) > LONGEST or not self._usable:
             return None
         try:
-            return self._render(_decode(line), event_id, at, salts)
+            one = _decode(line)
+            leaf, actor, source, refused = self._begin(one, event_id, at)
         except (_NotPlainError, msgspec.MsgspecError, ValueError, RecursionError):
             return None
+        salts = block.salts(actor, 2)
+        leaf += (
+            f'"path":"{commitment("path", one.path, salts[:SALT_BYTES])}",'
+            f'"source":"{commitment("source", source, salts[SALT_BYTES:])}{self._end}'
+        )
+        block.append(event_id, leaf.encode(), ((actor, "path", one.path), (actor, "source", source)))
+        return RenderedRequest(one.certificate, refused)
 
-    def _render(self, one: _Line, event_id: str, at: str, salts: bytes) -> RenderedRequest:
+    def _begin(self, one: _Line, event_id: str, at: str) -> tuple[str, str, str, bool]:
+        """Return the leaf up to its commitments, the actor, the source, and whether the door refused."""
         path, time = one.path, one.time
         if not _PLAIN_TEXT.fullmatch(path) or path == _ABSENT or not _TIME.fullmatch(time):
             raise _NotPlainError
@@ -127,7 +133,6 @@ class RequestRenderer:
             one.moved,
         )
         attempts = _number(one.attempts) or 0
-        path_salt, source_salt = salts[:SALT_BYTES], salts[SALT_BYTES:]
         leaf = (
             f'{{"actor":"{actor}","at":"{at}","data":{{{_application(one.application)}'
             f"{_count('attempts', attempts) if attempts > 1 else ''}"
@@ -137,15 +142,8 @@ class RequestRenderer:
             f"{_exchange(one.method, one.principal, one.protocol)}{reason}{_request_id(one.request)}"
             f'{_rules(one.flags, one.rule)}"started_at":"{_second(time[:19])}{time[19:23]}000Z",'
             f'"status":{status}}},"id":"{event_id}","personal":{{'
-            f'"path":"{commitment("path", path, path_salt)}",'
-            f'"source":"{commitment("source", source, source_salt)}"{self._end}'
-        ).encode()
-        return RenderedRequest(
-            leaf,
-            (("path", path, path_salt, actor), ("source", source, source_salt, actor)),
-            one.certificate,
-            bool(reason),
         )
+        return leaf, actor, source, bool(reason)
 
 
 class _NotPlainError(Exception):

@@ -6,13 +6,14 @@ its leaf (`rendering`), the limits (`audit.counting`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from doorward.audit.block import BlockBuilder, SealedBlock
 from doorward.audit.counting import EventLimiter
 from doorward.audit.events import Event, Retention, render_moment
-from doorward.audit.leaf import SALT_BYTES, seal_event
+from doorward.audit.leaf import SALT_BYTES
 from doorward.core.entities import TENANT
 from doorward.core.errors import DoorwardError
 from doorward.gateway.access_log.counting import log_key
@@ -23,7 +24,7 @@ from doorward.gateway.access_log.lines import (
     malformed,
     sender_of,
 )
-from doorward.gateway.access_log.rendering import SALTS_BYTES, RequestRenderer
+from doorward.gateway.access_log.rendering import RequestRenderer
 from doorward.stores.events import new_event
 from doorward.stores.services import Services
 
@@ -54,6 +55,7 @@ class _Block:
     """The block that is being made; refused requests of the fast way are kept as their lines."""
 
     at: datetime
+    rendered_at: str
     builder: BlockBuilder
     ids: list[str]
     refused: list[tuple[str, AccessLine | bytes]] = field(default_factory=list)
@@ -81,21 +83,18 @@ class LineSelector:
             room: False counts every line (the disk is nearly full).
         """
         now = self._services.clock.now()
-        at = render_moment(now)
         most = min(BATCH_EVENTS, data.count(b"\n") + 1)
-        salts = self._services.random.token(SALTS_BYTES * most)
-        block = _Block(now, BlockBuilder(TENANT, Retention.ACCESS, now), self._services.new_ids("evt", most))
-        start = place = 0
-        while start < len(data) and place < most:
+        at = render_moment(now)
+        builder = BlockBuilder(TENANT, Retention.ACCESS, now, self._seeds())
+        block = _Block(now, at, builder, self._services.new_ids("evt", most))
+        start = 0
+        while start < len(data) and len(builder.ids) < most:
             end = data.find(b"\n", start)
             end = end if end >= 0 else len(data)
             line, start = data[start:end], end + 1
-            event_salts = salts[SALTS_BYTES * place : SALTS_BYTES * (place + 1)]
-            if room and self._take_fast(line, block, at, event_salts):
-                place += 1
-            elif self._is_single(line, limiter, now, room=room):
-                place += self._take(line, block, event_salts[:SALT_BYTES])
-        sealed = block.builder.build()
+            if not (room and self._take_fast(line, block)) and self._is_single(line, limiter, now, room=room):
+                self._take(line, block)
+        sealed = builder.build()
         return Selection(
             block=sealed if sealed.ids else None,
             end=min(start, len(data)),
@@ -117,12 +116,15 @@ class LineSelector:
                 self._services, spare.type, actor="system", data=spare.data, personal=spare.personal, at=at
             )
 
-    def _take_fast(self, line: bytes, block: _Block, at: str, salts: bytes) -> bool:
+    def _seeds(self) -> Iterator[bytes]:
+        while True:
+            yield self._services.random.token(SALT_BYTES)
+
+    def _take_fast(self, line: bytes, block: _Block) -> bool:
         event_id = block.ids[len(block.builder.ids)]
-        rendered = self._renderer.render(line, event_id, at, salts)
+        rendered = self._renderer.render(line, event_id, block.rendered_at, block.builder)
         if rendered is None:
             return False
-        block.builder.append_leaf(event_id, rendered.leaf, rendered.openings)
         if rendered.refused:
             block.refused.append((rendered.certificate, line))
         return True
@@ -137,13 +139,12 @@ class LineSelector:
         kind = sender.kind.value if room else f"{sender.kind.value}/disk-nearly-full"
         return limiter.admit(kind, sender.key, now, claimed=sender.claimed, room=room)
 
-    def _take(self, line: bytes, block: _Block, salt: bytes) -> int:
-        """Add the event of a line on the ordinary way; return how many were added."""
+    def _take(self, line: bytes, block: _Block) -> None:
+        """Add the event of a line on the ordinary way, if it needs one."""
         found = build_access_line(line, load_access_line(line), self._gateway_id)
         if found is None:
-            return 0
-        block.builder.append(seal_event(self.build_event(found, block.at), salt))
+            return
+        block.builder.seal(self.build_event(found, block.at))
         key = log_key(found)
         if key is not None:
             block.refused.append((key, found))
-        return 1

@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "5f4139d8596b9e0edca4284999b6299b448b963273ff8a416721d010ab3af52e"
+SCHEMA_SHA256 = "883c3569603afbdac1f2e53fdabea872dcbf0bafab61a673c2817567dd3ff939"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

@@ -121,7 +121,7 @@ def test_a_running_program_refuses_to_write_after_a_trigger_was_added(database: 
 def test_an_index_that_hides_a_row_is_damage(database: SqliteDatabase) -> None:
     """Text that was put back over an index of fewer rows is found by holding it against its table."""
     row = "INSERT INTO tenants VALUES ('ten_a', 'x', 'y', 1)"
-    change = "INSERT INTO changes VALUES ('ten_a', 1, 'policy', 'x', 1); INSERT INTO log_outbox VALUES (1, 'ten_a', 'evt_a', x'00')"
+    change = "INSERT INTO changes VALUES ('ten_a', 1, 'policy', 'x', 1); INSERT INTO log_outbox VALUES (1, 'ten_a', 'evt_a', x'00', 0)"
     write(database, f"{row}; {change}")
     write(
         database,

@@ -1,0 +1,165 @@
+"""The stored blocks of the audit log: their leaves, their openings, and erasing openings.
+
+Not here: single events and the tree (`event_store`), the form of the stored values (`log_packing`), adding a block to the
+outbox (`event_outbox`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from doorward.audit.block import MAX_BLOCK_EVENTS, open_subject
+from doorward.audit.leaf import CommitmentOpening
+from doorward.audit.log import PlacedBlock
+from doorward.core.errors import IntegrityError
+from doorward.storage.driver_statement import DriverStatement
+from doorward.storage.log_packing import pack_leaves, unpack_leaves, unpack_openings
+from doorward.storage.transaction import Transaction
+
+SEGMENT_EVENTS = 1024
+"""Leaves of one segment. A proof reads one segment: some milliseconds."""
+
+_ADD_BLOCK = DriverStatement(
+    """INSERT INTO log_blocks (tenant, first, events, block_id) VALUES (:tenant, :first, :events, :block_id)
+    ON CONFLICT DO NOTHING"""
+)
+_ADD_SEGMENT = DriverStatement(
+    "INSERT INTO log_segments (tenant, first, events, leaves) VALUES (:tenant, :first, :events, :leaves)"
+)
+_SEGMENTS = DriverStatement(
+    """SELECT first, events, leaves FROM log_segments
+    WHERE tenant = :this_tenant AND first > :above AND first < :end ORDER BY first""",
+    large=True,
+)
+_NEWEST_SEGMENTS = DriverStatement(
+    "SELECT first, events, leaves FROM log_segments WHERE tenant = :this_tenant ORDER BY first DESC",
+    large=True,
+)
+_OPENINGS = DriverStatement(
+    """SELECT b.first, b.events, o.subject, o.content
+    FROM log_blocks b JOIN log_block_openings o ON o.block_id = b.block_id
+    WHERE b.tenant = :this_tenant AND b.first > :above AND b.first < :end"""
+)
+_SUBJECT_COUNT = DriverStatement(
+    "SELECT sum(number) FROM log_block_openings WHERE tenant = :tenant AND subject = :subject"
+)
+_ERASE_SUBJECT = DriverStatement(
+    "DELETE FROM log_block_openings WHERE tenant = :tenant AND subject = :subject"
+)
+_BEFORE_COUNT = DriverStatement(
+    """SELECT sum(number) FROM log_block_openings
+    WHERE tenant = :this_tenant AND retention = :retention AND at < :before"""
+)
+_ERASE_BEFORE = DriverStatement(
+    """DELETE FROM log_block_openings
+    WHERE tenant = :this_tenant AND retention = :retention AND at < :before"""
+)
+
+
+class SqlEventBlocks:
+    """The blocks of one tenant inside one transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def add(self, blocks: Sequence[PlacedBlock]) -> bool:
+        """Store placed blocks; neighbours share segments. Return whether all of them are new."""
+        tenant = self._transaction.tenant
+        added = self._transaction.driver_write(
+            _ADD_BLOCK,
+            [
+                {"tenant": tenant, "first": one.first, "events": len(one.leaves), "block_id": one.block_id}
+                for one in blocks
+            ],
+        )
+        self._transaction.driver_write(
+            _ADD_SEGMENT,
+            [
+                {"tenant": tenant, "first": first, "events": len(leaves), "leaves": pack_leaves(leaves)}
+                for first, leaves in _group(blocks)
+            ],
+        )
+        return added == len(blocks)
+
+    def leaves(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (number, leaf) of the range by number; the leaves of a damaged segment are missing."""
+        for first, events, data in self._transaction.driver_rows(
+            _SEGMENTS, above=start - MAX_BLOCK_EVENTS, end=end
+        ):
+            if first + events > start:
+                for number, leaf in enumerate(_unpacked(data, events), start=first):
+                    if start <= number < end:
+                        yield number, leaf
+
+    def find(self, needle: bytes, most: int) -> list[int]:
+        """Return the numbers of the newest leaves with these bytes, newest first."""
+        found: list[int] = []
+        for first, events, data in self._transaction.driver_rows(_NEWEST_SEGMENTS):
+            leaves = _unpacked(data, events)
+            found += [first + place for place in range(len(leaves) - 1, -1, -1) if needle in leaves[place]]
+            if len(found) >= most:
+                break
+        return found[:most]
+
+    def openings(self, start: int, end: int) -> list[tuple[int, CommitmentOpening]]:
+        """Return (leaf number, opening) of the range, in no order.
+
+        Openings that cannot be read come as one that opens nothing, so that verifying the log reports them.
+        """
+        found: list[tuple[int, CommitmentOpening]] = []
+        rows = self._transaction.driver_rows(_OPENINGS, above=start - MAX_BLOCK_EVENTS, end=end)
+        for first, events, subject, content in rows:
+            if first + events > start:
+                found += [
+                    (first + place, opening)
+                    for place, opening in _opened(subject, content, events)
+                    if start <= first + place < end
+                ]
+        return found
+
+    def erase_subject(self, tenant: str, subject: str) -> int:
+        """Delete every opening about this id; return how many."""
+        return self._erase(_SUBJECT_COUNT, _ERASE_SUBJECT, {"tenant": tenant, "subject": subject})
+
+    def erase_before(self, retention: str, before: int) -> int:
+        """Delete the openings of a retention class before that time (microseconds); return how many."""
+        return self._erase(_BEFORE_COUNT, _ERASE_BEFORE, {"retention": retention, "before": before})
+
+    def _erase(self, count: DriverStatement, erase: DriverStatement, values: dict[str, Any]) -> int:
+        number = self._transaction.driver_value(count, **values)
+        self._transaction.driver_change(erase, **values)
+        return int(number or 0)
+
+
+def _group(blocks: Sequence[PlacedBlock]) -> list[tuple[int, list[bytes]]]:
+    """Return (first number, leaves) of segments: neighbours together, up to the size of a segment."""
+    groups: list[tuple[int, list[bytes]]] = []
+    for block in blocks:
+        first, leaves = groups[-1] if groups else (0, [])
+        if (
+            leaves
+            and first + len(leaves) == block.first
+            and len(leaves) + len(block.leaves) <= SEGMENT_EVENTS
+        ):
+            leaves += block.leaves
+        else:
+            groups.append((block.first, list(block.leaves)))
+    return groups
+
+
+def _unpacked(data: bytes, events: int) -> list[bytes]:
+    try:
+        return unpack_leaves(data, events)
+    except IntegrityError:
+        return []
+
+
+def _opened(subject: str, content: bytes, events: int) -> list[tuple[int, CommitmentOpening]]:
+    try:
+        found = list(open_subject(unpack_openings(subject, content)))
+        if all(0 <= place < events for place, _ in found):
+            return found
+    except IntegrityError:
+        pass
+    return [(0, CommitmentOpening(field="openings", value="", salt=b"", subject=subject))]
