@@ -76,7 +76,11 @@ def _render_command(path: tuple[str, ...], command: click.Command) -> str:
     words = " ".join(path)
     lines = [f"### doorward {words}", "", (command.help or "").strip(), ""]
     lines += ["```sh", EXAMPLES[words], "```", ""]
-    rows = [_row(one) for one in command.params if one.name not in EVERYWHERE]
+    rows = [
+        _row(one)
+        for one in command.params
+        if one.name not in EVERYWHERE and not getattr(one, "hidden", False)
+    ]
     if rows:
         lines += [render_table(("argument or option", "meaning", "default"), rows)]
     if words in EXITS:

@@ -141,7 +141,7 @@ def _note_unknown(
     notes = []
     if source is None and _asks(policy, SOURCE.word):
         notes.append(
-            "the peer's address is not known, so rules about `source` cannot be determined: add --from ADDRESS"
+            "the peer's address is not known, so rules about `source` cannot be determined: add --source ADDRESS"
         )
     if _asks(policy) and record is None:
         notes.append(

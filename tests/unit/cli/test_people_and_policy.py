@@ -428,19 +428,19 @@ def test_where_and_when_are_explained(site: Site) -> None:
     word = '{groups: [tellers], source: [10.0.0.0/8], time: {days: [mon-fri], from: "08:00", to: "18:00", zone: UTC}}'
     site.do("apply", "-f", site.file("p.yaml", DOCUMENT.replace("{groups: [tellers]}", word)))
     words = ["policy", "explain", "--principal", "alice", "--app", "payments", "GET", "/accounts/7"]
-    inside = [*words, "--from", "::ffff:10.1.2.3", "--at"]
+    inside = [*words, "--source", "::ffff:10.1.2.3", "--at"]
     assert site.do(*inside, "2026-11-23T08:00Z")["allowed"] is True
     for more, why in (
         (
             ["--at", "2026-11-23T08:00"],
-            "source: the peer's address is not known (give --from ADDRESS), the rule needs 10.0.0.0/8",
+            "source: the peer's address is not known (give --source ADDRESS), the rule needs 10.0.0.0/8",
         ),
-        (["--from", "192.0.2.7"], "source: 192.0.2.7 is not in 10.0.0.0/8"),
-        (["--from", "10.0.0.1", "--at", "2026-11-22T12:00"], "time: it is sun 12:00 in UTC"),
+        (["--source", "192.0.2.7"], "source: 192.0.2.7 is not in 10.0.0.0/8"),
+        (["--source", "10.0.0.1", "--at", "2026-11-22T12:00"], "time: it is sun 12:00 in UTC"),
     ):
         refused = site.do(*words, *more, code=1)
         assert why in refused["rules"][0]["why"]
-    assert site.do(*words, "--from", "10.0.0.0/8", code=2)["code"] == "address-malformed"
+    assert site.do(*words, "--source", "10.0.0.0/8", code=2)["code"] == "address-malformed"
     malformed = site.do(*words, "--at", "tomorrow", code=2)["detail"]
     assert "as in 2026-11-23T08:30Z" in malformed
     assert "%Y" not in malformed + site.say("policy", "explain", "--help")
@@ -480,3 +480,12 @@ def test_a_rule_about_certificates(site: Site) -> None:
     assert told["certificate"] == ""
     bad = site.do("rule", "add", "payments", "--san-dns", "a*.corp.example", code=2)
     assert "pattern-malformed" in json.dumps(bad)
+
+
+def test_the_address_of_an_explained_request_has_two_words(site: Site) -> None:
+    """`--source`, and `--from` for scripts that have the old word: a wrong address is refused in the same way."""
+    words = ("policy", "explain", "--principal", "alice", "--app", "payments", "GET", "/accounts/7")
+    refusals = [site.do(*words, option, "nowhere", code=2) for option in ("--source", "--from")]
+    assert refusals[0] == refusals[1]
+    assert "--source" in site.say("policy", "explain", "--help")
+    assert "--from" not in site.say("policy", "explain", "--help")

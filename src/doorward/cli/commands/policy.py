@@ -214,7 +214,8 @@ class _Moment(click.DateTime):
 @click.option(
     "--certificate", default="", help="Id of the principal's certificate; without it, the newest valid one."
 )
-@click.option("--from", "source", help="The client's address.")
+@click.option("--source", metavar="ADDRESS", help="The client's address.")
+@click.option("--from", "source", hidden=True)  # the name before: in all other commands --from is a file
 @click.option(
     "--at",
     metavar="TIME",

@@ -68,7 +68,7 @@ class SourceKey(SelectorKey[Networks]):
         """Name the address and the networks."""
         wanted = either([str(one) for one in value])
         if subject.source is None:
-            return f"source: the peer's address is not known (give --from ADDRESS), the rule needs {wanted}"
+            return f"source: the peer's address is not known (give --source ADDRESS), the rule needs {wanted}"
         return f"source: {unmap_ipv4(subject.source)} is not in {wanted}"
 
     def alternatives(self, value: Networks) -> frozenset[str]:
