@@ -40,6 +40,14 @@ def test_rotating_the_authority_is_as_told() -> None:
     )
 
 
+@pytest.mark.needs("openssl")
+def test_founding_below_an_offline_root_is_as_told() -> None:
+    """Every command of the how-to runs in order and prints what the page shows."""
+    play_page(
+        ROOT / "docs" / "how-to" / "found-below-an-offline-root.md", first="doorward init --root-offline"
+    )
+
+
 def test_replacing_the_root_is_as_told() -> None:
     """Every command of the how-to runs in order and prints what the page shows."""
     play_page(

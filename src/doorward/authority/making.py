@@ -23,7 +23,15 @@ from doorward.stores.services import Services
 
 
 def new_key(services: Services, stores: Stores, keys: KeyStore, word: str) -> tuple[str, PrivateKey]:
-    """Make a key, store it as `word` with the next free number, and return its name and the key.
+    """Make a key, store it under the next free name (`choose_key_name`), and return its name and the key."""
+    name = choose_key_name(stores, keys, word)
+    key = services.factory.generate(KeyKind.P256)
+    keys.store(name, key)
+    return name, key
+
+
+def choose_key_name(stores: Stores, keys: KeyStore, word: str) -> str:
+    """Return `word` with the next free number; nothing is stored.
 
     The number of a key that was destroyed is not used again: the common name of its certificate contains it, and two
     authorities of one name would be one issuer for relying parties (RFC 5280 section 4.1.2.4).
@@ -34,10 +42,7 @@ def new_key(services: Services, stores: Stores, keys: KeyStore, word: str) -> tu
         *(one.key_name for one in stores.rollovers.list()),
     }
     taken = [int(name.removeprefix(f"{word}-")) for name in every if _is_numbered(name, word)]
-    name = f"{word}-{max(taken, default=0) + 1}"
-    key = services.factory.generate(KeyKind.P256)
-    keys.store(name, key)
-    return name, key
+    return f"{word}-{max(taken, default=0) + 1}"
 
 
 def build_common_name(trust_domain: str, word: str, key_name: str) -> str:

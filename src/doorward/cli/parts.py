@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.authority import revocation as revocation
     from doorward.authority import rollover as rollover
     from doorward.authority.status import root_crl as root_crl
+    from doorward.authority.status import root_list_import as root_list_import
     from doorward.core import mail_address as mail_address
     from doorward.demo import environment as environment
     from doorward.demo import report as report
@@ -99,6 +100,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.runtime import reading as reading
     from doorward.runtime import renewed_files as renewed_files
     from doorward.runtime import roles as roles
+    from doorward.runtime import root_ceremony as root_ceremony
     from doorward.runtime import serve as serve
     from doorward.runtime import settings as settings
     from doorward.runtime import starting as starting
@@ -154,6 +156,7 @@ else:
             "identity": "doorward.verification.identity",
             "importing": "doorward.partners.importing",
             "initialise": "doorward.runtime.initialise",
+            "root_ceremony": "doorward.runtime.root_ceremony",
             "inventory": "doorward.authority.inventory",
             "inviting": "doorward.directory.inviting",
             "invitations": "doorward.directory.invitations",
@@ -193,6 +196,7 @@ else:
             "sessions": "doorward.directory.sessions",
             "rollover": "doorward.authority.rollover",
             "root_crl": "doorward.authority.status.root_crl",
+            "root_list_import": "doorward.authority.status.root_list_import",
             "environment": "doorward.demo.environment",
             "rule_lines": "doorward.access.rule_lines",
             "serve": "doorward.runtime.serve",

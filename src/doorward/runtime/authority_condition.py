@@ -65,7 +65,12 @@ def examine_authority(installation: Installation, now: datetime) -> Part:
             trouble.append(_OUT_OF_DATE[code])
             hints.append("`doorward serve` renews it by itself: check that it runs, and read its log")
     ends = root_list_end(installation.services)
-    if ends is not None and ends - now < SOON:
+    if ends is None:
+        warnings.append(
+            "the root has no revocation list: relying parties that ask for one refuse certificates"
+        )
+        hints.append("doorward ca renew-root-list --signed LIST, with a list that the root has signed")
+    elif ends - now < SOON:
         trouble.append(_ROOT_LIST_OVER if ends <= now else f"the root's revocation list ends {ends:%Y-%m-%d}")
         hints.append(_ROOT_LIST_HINT)
     unlisted = unlisted_authorities(installation.services)

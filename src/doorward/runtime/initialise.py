@@ -11,7 +11,8 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,6 +23,7 @@ from doorward.core.ports import RandomSource
 from doorward.files import replace_file, sync_folder
 from doorward.runtime.compose import Installation
 from doorward.runtime.layout import only_one
+from doorward.runtime.root_ceremony import RootFiles, refuse_waiting, request
 from doorward.runtime.settings import Settings, read_settings_file, split_listen
 from doorward.stores.records import TenantRecord
 
@@ -69,6 +71,45 @@ def initialise(
         ConfigurationError: a setting that is missing, a path or a user that cannot be used.
         Unavailable: another `init` runs here.
     """
+    with _first_start(settings, random, explicit) as start:
+        refuse_waiting(start.installation.layout)
+        tenant = start.installation.found(actor=actor)
+        start.installation.close()
+        start.installation.mark_founded(tenant)
+    return Initialised(
+        tenant=tenant,
+        settings=start.installation.settings,
+        passphrase_file=start.passphrase_file,
+        passphrase_made=start.passphrase_made,
+    )
+
+
+def initialise_below_root(
+    settings: Settings, random: RandomSource, *, explicit: Mapping[str, str] = _NOTHING
+) -> RootFiles:
+    """Make everything of an installation except its authority, and the request to a root elsewhere; safe to repeat.
+
+    The arguments and errors are those of `initialise`, and of `root_ceremony.request`.
+    """
+    with _first_start(settings, random, explicit) as start:
+        start.installation.begin_founding()
+        files = request(start.installation)
+        start.installation.close()
+    return files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FirstStart:
+    installation: Installation
+    passphrase_file: Path
+    passphrase_made: bool
+
+
+@contextmanager
+def _first_start(
+    settings: Settings, random: RandomSource, explicit: Mapping[str, str]
+) -> Iterator[_FirstStart]:
+    """Make directory, passphrase and settings file, and hold the lock of the founding."""
     _check(settings, explicit)
     installation = Installation(settings)
     installation.account()  # report a missing user before anything is created
@@ -85,13 +126,9 @@ def initialise(
         made = write_passphrase(passphrase_file, random)
         settings = settings.model_copy(update={"passphrase_file": passphrase_file})
         write_settings(settings, installation.layout.settings_file)
-        installation = Installation(settings)
-        tenant = installation.found(actor=actor)
-        installation.close()
-        installation.mark_founded(tenant)
-    return Initialised(
-        tenant=tenant, settings=settings, passphrase_file=passphrase_file, passphrase_made=made
-    )
+        yield _FirstStart(
+            installation=Installation(settings), passphrase_file=passphrase_file, passphrase_made=made
+        )
 
 
 def _check(settings: Settings, explicit: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@
     DATA/keys/             the encrypted key store; its passphrase is elsewhere
     DATA/db/               the database
     DATA/founded           the mark of the founding: an authority is founded only once
+    DATA/founding.json     before the founding only: the request to a root elsewhere
     DATA/*.lock            which roles run
     DATA/run/              sockets
     DATA/gateway/keys/     the gateway's own TLS and assertion keys
@@ -64,6 +65,11 @@ class Layout:
     def founded(self) -> Path:
         """The mark of the founding; written last, and never by the running parts."""
         return self.data / "founded"
+
+    @property
+    def founding(self) -> Path:
+        """A founding that waits for a root elsewhere (`runtime.root_ceremony`); gone after the founding."""
+        return self.data / "founding.json"
 
     @property
     def log_key(self) -> Path:

@@ -45,7 +45,7 @@ from doorward.stores.authority_protocols import RolloverRecord, RolloverState
 from doorward.stores.change_result import ChangeResult
 from doorward.stores.prerequisites import require_authority, require_keys, require_tenant
 from doorward.stores.protocols import Stores
-from doorward.stores.records import AuthorityKind, AuthorityRecord, ChangeKind
+from doorward.stores.records import AuthorityKind, ChangeKind
 from doorward.stores.services import Services
 from doorward.verification.parsing import parse_certificate
 
@@ -110,6 +110,11 @@ def openssl_extensions(services: Services) -> str:
     with services.work.read() as stores:
         root = require_authority(stores, AuthorityKind.ROOT)
         addresses = publication_addresses(require_tenant(stores).status_url, root.id)
+    return render_extensions(addresses)
+
+
+def render_extensions(addresses: PublicationAddresses) -> str:
+    """Return the section of extensions for a certificate below a root with these addresses."""
     return (
         "basicConstraints = critical, CA:TRUE, pathlen:0\n"
         "keyUsage = critical, keyCertSign, cRLSign\n"
@@ -167,9 +172,9 @@ def install(
     key, now = keys.load(rollover.key_name), services.clock.now()
     with services.work.change() as stores:
         root = require_authority(stores, AuthorityKind.ROOT)
-        faults = _find_faults(certificate, rollover, root)
+        faults = find_content_faults(certificate, rollover.request, x509.load_der_x509_certificate(root.der))
         addresses = publication_addresses(require_tenant(stores).status_url, root.id)
-        others = _find_other_addresses(certificate, addresses)
+        others = find_other_addresses(certificate, addresses)
         if not accept_addresses:
             faults += others
         # 5. dates
@@ -206,13 +211,22 @@ def render_request(rollover: RolloverRecord) -> bytes:
     return x509.load_der_x509_csr(rollover.request).public_bytes(Encoding.PEM)
 
 
-def _find_faults(certificate: x509.Certificate, rollover: RolloverRecord, root: AuthorityRecord) -> list[str]:
-    """Steps 2 to 4; every fault is told, because the root's key may be an hour away."""
+def find_content_faults(
+    certificate: x509.Certificate, wanted_by: bytes, above: x509.Certificate
+) -> list[str]:
+    """Return what is wrong with the certificate of an issuing authority: steps 2 to 4 without the addresses.
+
+    Every fault is told, because the root's key may be an hour away.
+
+    Args:
+        certificate: what the root made.
+        wanted_by: the request, PKCS#10, DER.
+        above: the root's certificate.
+    """
     faults = []
-    above = x509.load_der_x509_certificate(root.der)
     try:
         # 2. key and name
-        request = x509.load_der_x509_csr(rollover.request)
+        request = x509.load_der_x509_csr(wanted_by)
         wanted, _ = check_public_key(request.public_key())
         found, _ = check_public_key(certificate.public_key())
         if encode_public_key(found) != encode_public_key(wanted):
@@ -236,7 +250,7 @@ def _find_signature_faults(certificate: x509.Certificate, root: x509.Certificate
     return []
 
 
-def _find_other_addresses(certificate: x509.Certificate, ours: PublicationAddresses) -> list[str]:
+def find_other_addresses(certificate: x509.Certificate, ours: PublicationAddresses) -> list[str]:
     """Step 4, the addresses: return what relying parties would not find where this installation publishes it."""
     try:
         crls, issuers = _read_addresses(certificate)

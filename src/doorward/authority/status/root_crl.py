@@ -176,30 +176,32 @@ def unlisted_authorities(services: Services) -> tuple[AuthorityRecord, ...]:
 
 
 def _find_unlisted(stores: Stores, root: AuthorityRecord, now: datetime) -> tuple[AuthorityRecord, ...]:
-    retired = [one for one in _retired_below(stores, root) if one.not_after > now]
+    retired = [one for one in retired_below(stores, root) if one.not_after > now]
     crl = stores.status.crl(root.id, FULL) if retired else None
     listed = (
         {one.serial_number for one in x509.load_der_x509_crl(crl.der)} if crl is not None else frozenset()
     )
-    return tuple(one for one in retired if _serial_of(one) not in listed)
+    return tuple(one for one in retired if serial_of(one) not in listed)
 
 
 def _list_retired(stores: Stores, root: AuthorityRecord, since: datetime) -> list[CrlEntry]:
     # Until one CRL after its end (RFC 5280 section 3.3); `since` is thisUpdate of the CRL before.
     return [
-        CrlEntry(_serial_of(one), one.retired_at, one.retired_reason or RevocationReason.UNSPECIFIED)
-        for one in _retired_below(stores, root)
+        CrlEntry(serial_of(one), one.retired_at, one.retired_reason or RevocationReason.UNSPECIFIED)
+        for one in retired_below(stores, root)
         if one.retired_at is not None and one.not_after > since
     ]
 
 
-def _retired_below(stores: Stores, root: AuthorityRecord) -> list[AuthorityRecord]:
+def retired_below(stores: Stores, root: AuthorityRecord) -> list[AuthorityRecord]:
+    """Return what a root has signed and no door trusts any more."""
     # Also a cross-certificate (`stores.roots`): the certificate of a root by another root.
     every = (one for one in stores.authorities.list() if one.kind is not AuthorityKind.OCSP_RESPONDER)
     return [one for one in every if one.issuer_id == root.id and one.retired_at is not None]
 
 
-def _serial_of(authority: AuthorityRecord) -> int:
+def serial_of(authority: AuthorityRecord) -> int:
+    """Return the serial number of an authority's certificate."""
     return x509.load_der_x509_certificate(authority.der).serial_number
 
 

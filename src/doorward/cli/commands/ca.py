@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from doorward.cli.command import Command
 from doorward.cli.rows import authority_row, own_authority_row
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
+
+if TYPE_CHECKING:
+    from doorward.stores.records import CrlRecord
 
 
 @click.command("list", cls=Command)
@@ -98,7 +102,6 @@ def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) 
 @click.command("renew-root-list", cls=Command)
 @click.option(
     "--exported",
-    required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The exported root key; it signs once and is not kept.",
 )
@@ -107,17 +110,37 @@ def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) 
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Passphrase of the exported key.",
 )
+@click.option(
+    "--signed",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A list that the root has signed elsewhere; it is checked and published.",
+)
 @click.pass_obj
-def renew_root_list(state: State, exported: Path, passphrase_file: Path | None) -> None:
-    """Sign the root's next revocation list, good for a year, with the exported key."""
+def renew_root_list(
+    state: State, exported: Path | None, passphrase_file: Path | None, signed: Path | None
+) -> None:
+    """Sign the root's next revocation list, good for a year, with the exported key; or publish one that was signed elsewhere."""
+    if (exported is None) == (signed is None):
+        raise click.UsageError("give either --exported or --signed")
     installation = state.installation()
+    if signed is not None:
+        data = parts.pem.read_bounded(signed)
+        _tell_list(
+            state, parts.root_list_import.install_root_list(installation.services, data, actor=actor())
+        )
+        return
+    pem = parts.pem.read_bounded(exported) if exported is not None else b""
     parts.inventory.root_certificate(installation.services)  # fail before the passphrase is asked for
     passphrase = installation.read_passphrase(
         passphrase_file, "passphrase of the exported root key", option="--passphrase-file"
     )
     made = parts.root_crl.renew_exported_root_list(
-        installation.services, exported=parts.pem.read_bounded(exported), passphrase=passphrase, actor=actor()
+        installation.services, exported=pem, passphrase=passphrase, actor=actor()
     )
+    _tell_list(state, made)
+
+
+def _tell_list(state: State, made: CrlRecord) -> None:
     state.output.result(
         {"authority": made.authority_id, "number": made.number, "next_update": made.next_update},
         f"list {made.number} of the root is published and good until {made.next_update:%Y-%m-%d}",

@@ -43,14 +43,22 @@ STATUS_URL = click.option(
 @LISTEN
 @STATUS_LISTEN
 @STATUS_URL
+@click.option(
+    "--root-offline",
+    is_flag=True,
+    help="The root is elsewhere: only make the request that it signs; `doorward ca install --root` founds.",
+)
 @click.pass_obj
-def init(state: State, /, **explicit: str | None) -> None:
+def init(state: State, /, root_offline: bool, **explicit: str | None) -> None:
     """Make a new installation: data directory, keys, authority; after an update, bring an old database to this version."""
     installation = state.installation()
     if installation.layout.founded.exists():
         _update(state, installation, _given(explicit))
         return
     given = _given(explicit)
+    if root_offline:
+        _ask_root(state, given)
+        return
     done = parts.initialise.initialise(
         state.settings(**given), parts.world.SystemRandom(), actor=actor(), explicit=given
     )
@@ -62,6 +70,18 @@ def init(state: State, /, **explicit: str | None) -> None:
         },
         *_told(done),
         "[dim]next:[/dim] doorward up",
+    )
+
+
+def _ask_root(state: State, given: dict[str, str]) -> None:
+    files = parts.initialise.initialise_below_root(
+        state.settings(**given), parts.world.SystemRandom(), explicit=given
+    )
+    state.output.result(
+        {"request": str(files.request), "extensions": str(files.extensions), "founded": False},
+        f"waiting for the root: give it {files.request.name} and {files.extensions.name} "
+        f"of {escape(str(files.request.parent))}",
+        "[dim]next:[/dim] doorward ca install CERTIFICATE --root ROOT",
     )
 
 

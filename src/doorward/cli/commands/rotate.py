@@ -135,15 +135,39 @@ def csr(state: State, out: Path | None, extensions: Path | None, force: bool) ->
     is_flag=True,
     help="Also if the root's list is published at another address than here; this can never be changed.",
 )
+@click.option(
+    "--root",
+    "root_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The root's certificate, to found an installation that was begun with `init --root-offline`.",
+)
 @click.pass_obj
-def install(state: State, issued_file: Path, accept_addresses: bool) -> None:
+def install(state: State, issued_file: Path, accept_addresses: bool, root_file: Path | None) -> None:
     """Check the certificate that the root made of the request; both authorities are trusted from now on."""
+    if root_file is not None:
+        _found(state, issued_file, root_file)
+        return
+    parts.root_ceremony.refuse_waiting(state.installation().layout)
     installation = state.installation(keys=True)
     der, *_ = parts.certificate_files.read_certificate_files([issued_file])
     done = parts.rollover.ceremony.install(
         installation.services, der, actor=actor(), accept_addresses=accept_addresses
     )
     _tell(state, installation, done, "the next issuing authority is prepared; both are trusted")
+
+
+def _found(state: State, issued_file: Path, root_file: Path) -> None:
+    installation = state.installation(one_shot=False)
+    parts.root_ceremony.require_waiting(installation.layout)
+    issuing, *_ = parts.certificate_files.read_certificate_files([issued_file])
+    root, *_ = parts.certificate_files.read_certificate_files([root_file])
+    done = parts.root_ceremony.found(installation, issuing=issuing, root=root, actor=actor())
+    state.output.result(
+        {"trust_domain": done.tenant.trust_domain, "root": done.root, "root_sha256": done.root_sha256},
+        f"[green]✓[/green] an authority for [bold]{done.tenant.trust_domain}[/bold] below {escape(done.root)}",
+        f"  SHA-256 of the root: {done.root_sha256}",
+        "[dim]next:[/dim] doorward up",
+    )
 
 
 @click.command("activate", cls=Command)

@@ -215,6 +215,16 @@ class Installation:
         The last step is one transaction that founds the authority: before it nothing is founded, after it nothing is
         missing.
         """
+        self.begin_founding()
+        return lazy.founding.found(
+            self.services,
+            trust_domain=self.settings.trust_domain,
+            status_url=self.settings.public_status_url,
+            actor=actor,
+        )
+
+    def begin_founding(self) -> None:
+        """Make key store, database and the log's key, or use what an earlier run left; nothing is founded."""
         passphrase = self.read_passphrase(self.settings.passphrase_file, "passphrase for the key store")
         store = lazy.keystore.FileKeyStore
         found = store.exists(self.layout.keys)
@@ -224,12 +234,6 @@ class Installation:
         if LOG_KEY not in self._keys.names():
             self._keys.store(LOG_KEY, SoftwareKeys().generate(KeyKind.ED25519))
         self._write_log_key()
-        return lazy.founding.found(
-            self.services,
-            trust_domain=self.settings.trust_domain,
-            status_url=self.settings.public_status_url,
-            actor=actor,
-        )
 
     def require_founded(self) -> None:
         """Raise `Unavailable` (`not-initialised`) if the first start was not completed; opens nothing."""
@@ -473,6 +477,12 @@ def log_origin(trust_domain: str) -> str:
 
 
 def _not_initialised(data: Path) -> Unavailable:
+    if Layout(data).founding.exists():
+        return Unavailable(
+            "not-initialised",
+            f"the installation in {data} waits for the certificate that its root makes",
+            hint="found it: doorward ca install CERTIFICATE --root ROOT",
+        )
     return Unavailable(
         "not-initialised",
         f"there is no installation in {data}",
