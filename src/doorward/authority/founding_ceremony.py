@@ -106,7 +106,7 @@ def founding_extensions(founding: FoundingRequest) -> str:
 def found_below(
     services: Services, founding: FoundingRequest, *, issuing: bytes, root: bytes, actor: str
 ) -> TenantRecord:
-    """Found the authority below a root elsewhere, whose certificate becomes the anchor that links name.
+    """Found the authority below a root elsewhere; its certificate becomes the anchor that links name.
 
     Args:
         services: the ports of this process, with keys.
