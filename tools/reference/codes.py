@@ -28,7 +28,7 @@ MAKERS = frozenset(
         "_damaged",
         "_error",
         "_fault",
-        "_parse_pem",
+        "parse_certificates",
         "_refused",
         "_unusable",
         "add",
