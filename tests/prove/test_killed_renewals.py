@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -16,7 +17,7 @@ from doorward.authority.founding import found
 from doorward.authority.issuing import issue, renew
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import PrincipalKind
-from doorward.core.ports import KeyKind
+from doorward.core.ports import Clock, KeyKind
 from doorward.directory.principals import add_principal, find_principal
 from doorward.pki.csr import build_csr, parse_csr
 from doorward.pki.keys import digest_public_key
@@ -31,6 +32,7 @@ from tests.support.world import OPERATOR, STATUS_URL, TRUST_DOMAIN, operator_cla
 
 ROUNDS = 60
 DEVICES = 3
+LIFETIME = timedelta(days=9)
 LATEST_KILL_SECONDS = 0.06
 """After a renewal: the next one takes about as long."""
 
@@ -53,7 +55,16 @@ def services_at(place: Path, work: object) -> Services:
         factory=PlainKeys(),
         keys=keys,
         renewal=RenewalTerms(most_per_day=1_000_000),
+        lifetimes={"device": LIFETIME},
     )
+
+
+def wait_until_due(clock: Clock, record: CertificateRecord) -> None:
+    """Let the time pass that a renewed certificate has to be used before its own renewal."""
+    assert isinstance(clock, FakeClock)
+    due = record.not_before + LIFETIME / 2
+    if clock.now() < due:
+        clock.turn(seconds=(due - clock.now()).total_seconds())
 
 
 def renew_for_ever(place: Path, work: object) -> None:
@@ -70,6 +81,7 @@ def renew_for_ever(place: Path, work: object) -> None:
             not pending.exists() or key_of(pending) == record.spki_sha256
         ):  # killed after the certificate was kept
             write(pending, new_request())
+        wait_until_due(services.clock, record)
         issued = renew(services, record, pending.read_bytes(), actor=record.principal_id)
         write(present, issued.record.id.encode())
         pending.unlink()
@@ -144,6 +156,7 @@ def test_a_killed_renewal_is_finished_by_the_next(tmp_path: Path) -> None:
         pending = folder / "request.pem"
         last = present
         if pending.exists() and present not in ends:
+            wait_until_due(services.clock, record)
             last = renew(services, record, pending.read_bytes(), actor=OPERATOR).record.id
         assert last in ends
     print(f"  {ROUNDS} rounds: {len(valid)} certificates, {len(intents)} intents that never became valid")
