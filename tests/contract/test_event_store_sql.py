@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import text
 
+from doorward.audit.log import sequence, sign_checkpoint
+from doorward.audit.verifying import verify_log
+from doorward.core.errors import IntegrityError
+from doorward.storage import event_segments
 from doorward.storage.backend import Database
+from doorward.storage.connection import core_of
 from doorward.storage.event_store import SqlEventLog, SqlEventStore
-from tests.contract.event_store import EventStoreContract
-from tests.support.events import request_answered, seal
+from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER, EventStoreContract
+from tests.support.events import ALICE, request_answered, seal, sealed_block
+from tests.support.ports import NOON
+from tests.support.refusals import refused
 
 
 class TestSqlEventStore(EventStoreContract):
@@ -31,3 +39,54 @@ def test_the_log_is_changed_durably_and_read_without_writing(database: Database)
         assert len(store.pending(10)) == 1
         with pytest.raises(RuntimeError, match="cannot write"):
             store.record(seal(request_answered(2)))
+
+
+def _record_quietly(database: Database) -> None:
+    """Fill a log as in a quiet installation: blocks of one or two events, single events between them."""
+    with SqlEventLog(database).change() as store:
+        for number in range(0, 30, 3):
+            store.record_block(sealed_block(number, number + 1))
+            if number % 2:
+                store.record(seal(request_answered(number + 2)))
+            sequence(store, 99)
+        sign_checkpoint(store, SIGNER, ORIGIN, NOON)
+
+
+def _join(store: SqlEventStore) -> list[tuple[bool, int]]:
+    start, looks = 0, []
+    while not looks or looks[-1][0]:
+        looks.append(store.join_segments(start))
+        start = looks[-1][1]
+    return looks
+
+
+def test_small_segments_are_joined(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Joining changes no leaf, no hash and no opening, and every segment that fits into its neighbour is gone."""
+    monkeypatch.setattr(event_segments, "SEGMENT_EVENTS", 9)
+    _record_quietly(database)
+    log = SqlEventLog(database)
+    with log.read() as store:
+        leaves, openings = list(store.leaves(0, 99)), list(store.openings(0, 99))
+        mentions = store.find_mentions(ALICE, 99)
+    with log.change() as store:
+        assert _join(store) == [(True, 0), (True, 10), (True, 20), (False, 20)]
+    with log.read() as store:
+        assert list(store.leaves(0, 99)) == leaves
+        assert list(store.leaves(3, 11)) == leaves[3:11]
+        assert list(store.openings(0, 99)) == openings
+        assert store.find_mentions(ALICE, 99) == mentions
+        assert verify_log(store, verifier_key=VERIFIER).verified
+        assert store.join_segments(20) == (False, 20)
+        assert store.join_segments(99) == (False, 99)
+
+
+def test_a_damaged_segment_is_not_joined(database: Database) -> None:
+    """If one of them cannot be read, nothing is rewritten, so what is left of it can be examined."""
+    _record_quietly(database)
+    log = SqlEventLog(database)
+    with database.write() as connection:
+        core_of(connection).execute(text("UPDATE log_segments SET leaves = :x WHERE first = 2"), {"x": b"x"})
+    with refused(IntegrityError, "block-damaged"), log.change() as store:
+        store.join_segments(0)
+    with log.read() as store:
+        assert len(list(store.leaves(0, 99))) == 23

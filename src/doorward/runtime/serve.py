@@ -113,6 +113,7 @@ class Serve:
         )
         self._notices = build_notice_sender(installation)
         self._listener = DatagramListener(layout.run, "serve")
+        self._segments_from = 0
         self._sequence_pause = SHORTEST_PAUSE_SECONDS
         self._gathering = Gathering(
             self._services, HttpFetcher(is_ours=OwnListeners(own_ports(settings)).has), self._stop
@@ -200,6 +201,7 @@ class Serve:
             Job(name="session-keys", work=self._tend_session_keys, seconds=30.0, wait=self._stop.wait),
             Job(name="failed-checks", work=self._write_counts, seconds=10.0, wait=self._stop.wait),
             *([self._notices_job(self._notices)] if self._notices else []),
+            Job(name="segments", work=self._join_segments, seconds=60.0, wait=self._stop.wait),
             Job(name="prune", work=self._prune, seconds=600.0, wait=self._stop.wait),
             Job(name="rollover", work=self._finish_rollover, seconds=5.0, wait=self._stop.wait),
             Job(name="root-list", work=self._renew_root_list, seconds=600.0, wait=self._stop.wait),
@@ -213,6 +215,7 @@ class Serve:
             if not store.waiting():
                 self._sequence_pause = min(2 * self._sequence_pause, LONGEST_PAUSE_SECONDS)
                 return False
+        self._segments_from = 0
         self._sequence_pause = SHORTEST_PAUSE_SECONDS
         with self._installation.event_log.change() as store:
             more = sequence(store, SEQUENCED_AT_ONCE) >= SEQUENCED_AT_ONCE
@@ -220,6 +223,12 @@ class Serve:
                 # In the same transaction: to the verifier, leaves without a checkpoint look as if one was removed.
                 self._sign_head(store)
             return more
+
+    def _join_segments(self) -> bool:
+        """Join small segments; each transaction joins few, so that no withdrawal waits for it."""
+        with self._installation.event_log.change() as store:
+            joined, self._segments_from = store.join_segments(self._segments_from)
+        return joined
 
     def _sign_checkpoint(self) -> bool:
         with self._installation.event_log.change() as store:

@@ -89,7 +89,9 @@ class SqlEventBlocks:
         ):
             if first + events > start:
                 for number, leaf in enumerate(_unpacked(data, events), start=first):
-                    if start <= number < end:
+                    if (
+                        leaf and start <= number < end
+                    ):  # in a joined segment, single events between blocks are empty
                         yield number, leaf
 
     def find(self, needle: bytes, most: int) -> list[int]:

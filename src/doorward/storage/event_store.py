@@ -28,6 +28,7 @@ from doorward.storage.core_statements import CURRENT_TENANT, SqlPosition, insert
 from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.event_blocks import SqlEventBlocks
 from doorward.storage.event_outbox import SqlEventOutbox, duplicate_event
+from doorward.storage.event_segments import find_group, join_group
 from doorward.storage.log_packing import unpack_leaves
 from doorward.storage.schema_log import log_checkpoints, log_leaves, log_openings, log_outbox
 from doorward.storage.transaction import Transaction
@@ -253,6 +254,20 @@ class SqlEventStore(SqlEventOutbox):
     def _find(self, needle: bytes, most: int) -> list[int]:
         rows = self._transaction.driver_rows(_MENTIONS, needle=needle, most=most)
         return sorted([int(row[0]) for row in rows] + self._blocks.find(needle, most), reverse=True)[:most]
+
+    def join_segments(self, start: int) -> tuple[bool, int]:
+        """Join the first small segments from a number on into one, at most 1,024 leaves.
+
+        Returns:
+            Whether some were joined, and the number from which the next call begins.
+
+        Raises:
+            IntegrityError: `block-damaged`.
+        """
+        group, start = find_group(self._transaction, start)
+        if group is not None:
+            join_group(self._transaction, group)
+        return group is not None, start
 
     def node_range(self, level: int, start: int, end: int) -> Iterator[StoredNode]:
         """Yield the stored nodes of one level by number."""

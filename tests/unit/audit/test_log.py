@@ -16,7 +16,7 @@ from doorward.audit.note import (
 )
 from doorward.core.errors import IntegrityError, MalformedInput
 from tests.contract.event_store import ORIGIN, SIGNER, fill
-from tests.support.events import MemoryEventStore, request_answered, seal
+from tests.support.events import MemoryEventStore, request_answered, seal, sealed_block
 from tests.support.ports import NOON
 from tests.support.refusals import refused
 
@@ -41,6 +41,18 @@ def test_the_oldest_events_become_the_next_leaves() -> None:
     assert [event.event_id for event in store.outbox] == [event.id for event in sealed[3:]]
     assert sequence(store, 3) == 2
     assert sequence(store, 3) == 0
+
+
+def test_a_block_is_moved_whole() -> None:
+    """The events of a block become leaves together and in order, even if they are more than asked for."""
+    store = MemoryEventStore()
+    block = sealed_block(1, 2, 3)
+    store.record(seal(request_answered(0)))
+    store.record_block(block)
+    store.record(seal(request_answered(4)))
+    assert [sequence(store, 2), sequence(store, 2)] == [4, 1]
+    assert [row.leaf for row in store.rows[1:4]] == block.leaves
+    assert [row.hash for row in store.rows] == [leaf_hash(row.leaf) for row in store.rows]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 100])
