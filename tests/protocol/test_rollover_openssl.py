@@ -12,13 +12,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.audit.events import EventType
 from doorward.authority import founding
-from doorward.authority.rollover import ceremony, leaving, moving, preparing
+from doorward.authority.rollover import ceremony, leaving, moving, preparing, root_preparing
 from doorward.authority.status import crls, root_crl
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.directory import principals as directory
 from doorward.stores.authority_protocols import RolloverRecord, RolloverState
 from doorward.stores.records import AuthorityKind
+from doorward.stores.roots import trusted_roots
 from tests.support.refusals import refused
 from tests.support.world import OPERATOR, STATUS_URL, TRUST_DOMAIN, empty_world
 
@@ -254,3 +255,37 @@ def test_rubbish_and_a_wrong_moment(site: Ceremony) -> None:
     assert "issuing-2" not in site.world.keys.names()
     with refused(NotFound, "rollover-none"):
         site.install(good)
+
+
+def test_openssl_with_only_the_old_root_verifies_what_is_below_the_new_one(tmp_path: Path) -> None:
+    """With NewWithOld and the lists of every authority of the path, also by the strict rules; without NewWithOld it refuses."""
+    site = Ceremony(tmp_path)
+    world, services = site.world, site.world.services
+    exported = (site.folder / "exported.pem").read_bytes()
+    root_preparing.prepare_root(services, actor=OPERATOR, exported=exported, passphrase=PASSPHRASE.encode())
+    made = moving.activate(services, actor=OPERATOR).value
+    leaf = world.issue("alice")
+    site.write("leaf.pem", leaf.der)
+    site.write("chain.pem", *leaf.chain_der[1:])
+    site.write("short.pem", *leaf.chain_der[1:2])
+    with world.work.read() as stores:
+        lists = [
+            stores.status.crl(made.new_id),
+            *(stores.status.crl(one.id) for one in trusted_roots(stores)),
+        ]
+    pem = b"".join(x509.load_der_x509_crl(one.der).public_bytes(Encoding.PEM) for one in lists if one)
+    (site.folder / "every.crl").write_bytes(pem)
+    later = str(int(world.clock.now().timestamp()) + 60)
+    checks = (
+        "-attime",
+        later,
+        "-crl_check_all",
+        "-CRLfile",
+        "every.crl",
+        "-x509_strict",
+        "-purpose",
+        "sslclient",
+    )
+    site.openssl("verify", "-CAfile", "root.pem", "-untrusted", "chain.pem", *checks, "leaf.pem")
+    with pytest.raises(AssertionError, match="unable to get"):
+        site.openssl("verify", "-CAfile", "root.pem", "-untrusted", "short.pem", *checks, "leaf.pem")

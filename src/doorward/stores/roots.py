@@ -26,6 +26,12 @@ def trusted_roots(stores: Stores) -> list[AuthorityRecord]:
     return sorted((one for one in every if not one.issuer_id), key=lambda one: not one.current)
 
 
+def retired_roots(stores: Stores) -> list[AuthorityRecord]:
+    """Return our self-signed roots that are trusted no more, the newest first."""
+    every = (one for one in stores.authorities.list() if one.kind is AuthorityKind.ROOT)
+    return [one for one in every if one.retired_at is not None and not one.issuer_id]
+
+
 def cross_certificates(stores: Stores) -> list[AuthorityRecord]:
     """Return the cross-certificates between roots that are trusted, the one by the current root first."""
     roots = [one.id for one in trusted_roots(stores)]

@@ -10,11 +10,13 @@ from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from doorward.authority import authority_certificates, founding, issuing
+from doorward.authority.exported_key import encrypt_private_key
 from doorward.authority.rollover import leaving, moving, preparing, root_preparing, viewing
 from doorward.authority.rollover.table import RolloverStep
-from doorward.authority.status import crls
+from doorward.authority.status import crls, root_crl
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import ConfigurationError, DoorwardError, RequestRefused
+from doorward.core.ports import KeyKind
 from doorward.directory.fleets import manufacturers
 from doorward.enrolment.est import enrolling
 from doorward.partners import examining
@@ -25,7 +27,7 @@ from doorward.stores.records import AuthorityKind
 from doorward.stores.roots import cross_certificates, is_cross, trusted_roots
 from doorward.verification.import_lint import LintCode
 from tests.support.certificates.issuing import certify
-from tests.support.ports import NOON
+from tests.support.ports import NOON, FakeRandom, PlainKeys
 from tests.support.refusals import refused
 from tests.support.world import OPERATOR, found_world
 from tests.unit.authority.test_rollover_crashes import Crash, CrashingWork
@@ -224,15 +226,35 @@ def test_prepare_is_repeated_without_effect_and_does_not_mix_with_the_other_kind
 
 
 def test_the_offline_root_signs_its_successor_with_its_export(world):
-    """With the export the old root signs once; its key does not come back, and its last CRL stays as it is."""
+    """With the export the old root signs once; its key does not come back, and its last CRL is signed with the export too."""
     pem = founding.export_root(world.services, passphrase=PASSPHRASE, actor=OPERATOR)
     founding.remove_root_key(world.services, exported=pem, passphrase=PASSPHRASE, actor=OPERATOR)
     root_preparing.prepare_root(world.services, actor=OPERATOR, exported=pem, passphrase=PASSPHRASE)
     assert "root-1" not in world.keys.names()
     moving.activate(world.services, actor=OPERATOR)
     moving.drain(world.services, actor=OPERATOR)
+    sentence = viewing.preview(world.services, RolloverStep.RETIRE).sentences[-1]
+    assert "the root root-1" in sentence
+    assert "its key is not here" in sentence
     assert retired(world).state is RolloverState.RETIRED
     assert "root-2" in world.keys.names()
+    last = root_crl.renew_exported_root_list(
+        world.services, exported=pem, passphrase=PASSPHRASE, actor=OPERATOR
+    )
+    with world.work.read() as stores:
+        gone = stores.authorities.get(last.authority_id)
+    assert (gone.key_name, last.next_update) == ("root-1", gone.not_after)
+    assert len(x509.load_der_x509_crl(last.der)) == 2
+    with refused(RequestRefused, "export-of-another-key"):
+        root_crl.renew_exported_root_list(
+            world.services, exported=other_export(), passphrase=PASSPHRASE, actor=OPERATOR
+        )
+
+
+def other_export():
+    """Return the export of a key that is no root's."""
+    key = PlainKeys().generate(KeyKind.P256)
+    return encrypt_private_key(key, PASSPHRASE, FakeRandom())
 
 
 def test_the_preview_names_the_new_root(world):
@@ -240,6 +262,12 @@ def test_the_preview_names_the_new_root(world):
     found = viewing.preview(world.services, RolloverStep.PREPARE, new_root=True)
     assert "a new root is made" in found.sentences[0]
     assert len(roots(world)) == 1
+    assert viewing.view_rollover(world.services).roots == ()
+    draining(world)
+    assert [one.key_name for one in viewing.view_rollover(world.services).roots] == ["root-1", "root-2"]
+    told = " ".join(viewing.preview(world.services, RolloverStep.RETIRE).sentences)
+    assert "the root root-1" in told
+    assert "the key root-1 is destroyed" in told
     assert world.clock.now() >= NOON
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from doorward.authority.rollover.moving import check_guards
 from doorward.authority.rollover.progress import RolloverProgress, leaving_id, measure_progress
+from doorward.authority.rollover.root_viewing import view_roots, warn_of_root
 from doorward.authority.rollover.schedule import DEFAULT_WINDOW, choose_window
 from doorward.authority.rollover.table import FACTS, TRANSITIONS, RolloverStep, check_step, next_step
 from doorward.authority.rollover.use import RolloverUse, measure_use, warn_of_idle, warn_of_unseen
@@ -39,6 +40,7 @@ class RolloverView:
         progress: what is issued again; None if it is over.
         authorities: the old and the new authority, as far as they exist.
         use: which of the certificates are in use; None if it is over.
+        roots: the old and the new root, if the rollover replaces the root too.
     """
 
     rollover: RolloverRecord | None
@@ -47,6 +49,7 @@ class RolloverView:
     progress: RolloverProgress | None
     authorities: tuple[AuthorityRecord, ...]
     use: RolloverUse | None = None
+    roots: tuple[AuthorityRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,7 @@ def view_rollover(services: Services) -> RolloverView:
         rollover = next(iter(stores.rollovers.list()), None)
         ids = (rollover.old_id, rollover.new_id) if rollover else ()
         found = [stores.authorities.get(one) for one in ids]
+        roots = view_roots(stores, rollover) if rollover is not None else ()
     state = rollover.state if rollover else None
     going = rollover is not None and rollover.state not in FINAL_STATES
     progress = measure_progress(services, rollover) if rollover is not None and going else None
@@ -85,6 +89,7 @@ def view_rollover(services: Services) -> RolloverView:
         progress=progress,
         authorities=tuple(one for one in found if one is not None),
         use=measure_use(services, progress) if progress is not None else None,
+        roots=roots,
     )
 
 
@@ -169,6 +174,7 @@ def _preview(
             f"{len(progress.missing)} certificates without one are refused, and their connections end",
             *warn_of_unseen(use),
             f"its last revocation list is signed, and the key {_leaving_key(services, rollover)} is destroyed",
+            *warn_of_root(services, rollover),
         )
     return ()
 

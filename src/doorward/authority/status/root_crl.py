@@ -15,6 +15,8 @@ Standard: RFC 5280 sections 3.3, 5.1.2.5, 5.2.3, 5.3.1 and 6.3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -25,12 +27,13 @@ from doorward.authority.status.crls import is_half_over, store_list
 from doorward.authority.status.partitions import FULL
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import TENANT
+from doorward.core.errors import RequestRefused
 from doorward.core.ports import PrivateKey
 from doorward.pki.crl import CrlEntry, build_crl, sign_crl
 from doorward.stores.prerequisites import load_key, require_authority, require_keys
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord
-from doorward.stores.roots import trusted_roots
+from doorward.stores.roots import retired_roots, trusted_roots
 from doorward.stores.services import Services
 
 ROOT_LIST_LIFETIME = timedelta(days=365)
@@ -121,6 +124,8 @@ def renew_exported_root_list(
 ) -> CrlRecord:
     """Make the next CRL with the exported key, due or not; the key store is not needed.
 
+    With the key of a root that has retired it is that root's last one, valid until the root's end.
+
     Args:
         services: the ports of this process.
         exported: the result of `founding.export_root`, at most 64 KiB.
@@ -132,12 +137,33 @@ def renew_exported_root_list(
         NotFound: `not-founded`.
     """
     with services.work.read() as stores:
-        root = require_authority(stores, AuthorityKind.ROOT)
+        current = require_authority(stores, AuthorityKind.ROOT)
+        retired = retired_roots(stores)
+    now = services.clock.now()
     hint = "no list was made; give the file that `doorward ca export --root` wrote, and its passphrase"
     # Outside of the transaction: the key derivation takes a good part of a second, on purpose.
-    key = open_export_of_certificate(root.der, exported, passphrase, hint=hint)
+    root, key = _open_export(
+        [current, *(one for one in retired if one.not_after > now)], exported, passphrase, hint
+    )
+    until = root.not_after if root.retired_at is not None else None
     with services.work.change() as stores:
-        return publish_root_list(services, stores, root, key, actor=actor, now=services.clock.now())
+        return publish_root_list(services, stores, root, key, actor=actor, now=now, until=until)
+
+
+def _open_export(
+    roots: Sequence[AuthorityRecord], exported: bytes, passphrase: bytes, hint: str
+) -> tuple[AuthorityRecord, PrivateKey]:
+    """Return the root that the export is of, and its key; the error is that of the first root."""
+    first, *more = roots
+    try:
+        return first, open_export_of_certificate(first.der, exported, passphrase, hint=hint)
+    except RequestRefused as refusal:
+        if refusal.code != "export-of-another-key":
+            raise
+        for one in more:
+            with suppress(RequestRefused):
+                return one, open_export_of_certificate(one.der, exported, passphrase, hint=hint)
+        raise
 
 
 def root_list_end(services: Services) -> datetime | None:

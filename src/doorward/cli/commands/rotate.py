@@ -277,6 +277,8 @@ def status(state: State) -> None:
         f"{one.id}  {one.key_name}, until {one.not_after:%Y-%m-%d}{', issues' if one.current else ''}"
         for one in view.authorities
     ]
+    if view.roots:
+        lines.append(f"the root too: {' -> '.join(one.key_name for one in view.roots)}")
     if view.progress is not None and view.use is not None:
         lines += _progress_lines(view.progress, view.use)
     state.output.result(_value(view), *lines, f"[dim]next: {escape(view.next_step)}[/dim]")
