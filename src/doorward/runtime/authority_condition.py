@@ -39,7 +39,7 @@ _ROOT_LIST_OVER = (
     "authority refuse our certificates"
 )
 _ROOT_LIST_HINT = (
-    "with the exported root key: doorward ca renew-root-list --exported root-key.pem "
+    "with the exported root key: doorward ca renew-root-list --exported root-key.pem; if the root is elsewhere: --signed LIST "
     "(if the key was never removed, `doorward serve` does it half a year before the end)"
 )
 

@@ -25,7 +25,8 @@ from doorward.stores.services import Services
 _LEAVING = frozenset({RolloverState.RETIRING, RolloverState.WITHDRAWING})
 _ROOT_LIST_STEP = (
     "the root's key is offline, and its revocation list does not name the authority yet, so that programs which trust the "
-    "root go on accepting it: doorward ca renew-root-list --exported root-key.pem"
+    "root go on accepting it: doorward ca renew-root-list --exported root-key.pem; or, if the root is elsewhere, "
+    "--signed with the list that it made"
 )
 
 
