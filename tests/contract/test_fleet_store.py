@@ -82,6 +82,11 @@ def test_manufacturers_are_kept_with_their_authorities(work: UnitOfWork) -> None
         assert [one.name for one in stores.manufacturers.list()] == ["a-factory", "acme"]
         assert stores.manufacturers.authorities(ACME) == [root, sub]
     with work.change() as stores:
+        stores.manufacturers.change(ACME, tag="gauges", most_pending=3)
+        changed = replace(manufacturer(), tag="gauges", most_pending=3)
+        assert stores.manufacturers.get(ACME) == changed
+        stores.manufacturers.change(ACME, tag=manufacturer().tag, most_pending=manufacturer().most_pending)
+    with work.change() as stores:
         assert stores.manufacturers.remove(ACME, LATER)
         assert not stores.manufacturers.remove(ACME, LATER)
         assert stores.manufacturers.by_name("acme") is None
@@ -184,6 +189,9 @@ def test_tags_are_kept_and_closed_once(work: UnitOfWork) -> None:
         assert stores.enrolment_tags.close(tag.id, LATER)
         assert not stores.enrolment_tags.close(tag.id, LATER)
         assert stores.enrolment_tags.list() == [replace(tag, closed_at=LATER)]
+        changed = replace(tag, approval=ApprovalMode.OPERATOR, groups=(), name_template="")
+        stores.enrolment_tags.change(changed)
+        assert stores.enrolment_tags.by_name("sensors") == changed
         assert stores.enrolment_tags.remove(tag.id)
         assert not stores.enrolment_tags.remove(tag.id)
         assert stores.enrolment_tags.by_name("sensors") is None
@@ -210,6 +218,10 @@ def test_serial_numbers_are_kept_for_each_manufacturer(work: UnitOfWork) -> None
         assert stores.factory_serials.count_in(ACME, SerialStanding.BARRED) == 1
         assert stores.factory_serials.count_in(ACME, SerialStanding.EXPECTED) == 0
         assert stores.factory_serials.count_in(OTHER, SerialStanding.BARRED) == 0
+        assert stores.factory_serials.list(ACME, SerialStanding.BARRED) == [barred]
+        assert stores.factory_serials.list(ACME, SerialStanding.BARRED, after="SN-1") == []
+        assert stores.factory_serials.list(ACME, SerialStanding.BARRED, limit=0) == []
+        assert stores.factory_serials.list(ACME, SerialStanding.EXPECTED) == []
         assert stores.factory_serials.remove_all(ACME) == 1
         assert stores.factory_serials.count(ACME) == 0
 

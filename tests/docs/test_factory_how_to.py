@@ -81,7 +81,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     with est_door() as door:
         page = Played(door=door, factory=factory, folder=folder)
         page.server("Import the manufacturer", **{"acme-root.pem": str(folder / "root.pem")})
-        page.server("Announce the delivery")
+        page.server("Expect the delivery")
         yield page
 
 

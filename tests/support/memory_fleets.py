@@ -45,6 +45,10 @@ class MemoryManufacturers(Store):
         kept = [one for one in self.state.manufacturers.values() if one.removed_at is None]
         return sorted(kept, key=lambda one: one.name)
 
+    def change(self, manufacturer_id: str, *, tag: str, most_pending: int) -> None:
+        kept = self.writable().manufacturers
+        kept[manufacturer_id] = replace(kept[manufacturer_id], tag=tag, most_pending=most_pending)
+
     def remove(self, manufacturer_id: str, removed_at: datetime) -> bool:
         found = self.writable().manufacturers.get(manufacturer_id)
         if found is None or found.removed_at is not None:
@@ -141,6 +145,9 @@ class MemoryEnrolmentTags(Store):
     def list(self) -> list[EnrolmentTagRecord]:
         return sorted(self.state.enrolment_tags.values(), key=lambda one: one.name)
 
+    def change(self, tag: EnrolmentTagRecord) -> None:
+        self.writable(tag.tenant).enrolment_tags[tag.id] = tag
+
     def close(self, tag_id: str, closed_at: datetime) -> bool:
         found = self.writable().enrolment_tags.get(tag_id)
         if found is None or found.closed_at is not None:
@@ -170,6 +177,13 @@ class MemoryFactorySerials(Store):
     def count_in(self, manufacturer_id: str, standing: SerialStanding) -> int:
         every = self.state.factory_serials.values()
         return sum((one.manufacturer_id, one.standing) == (manufacturer_id, standing) for one in every)
+
+    def list(
+        self, manufacturer_id: str, standing: SerialStanding, *, after: str = "", limit: int = 500
+    ) -> list[FactorySerialRecord]:
+        every = self.state.factory_serials.values()
+        found = [one for one in every if (one.manufacturer_id, one.standing) == (manufacturer_id, standing)]
+        return sorted((one for one in found if one.serial > after), key=lambda one: one.serial)[:limit]
 
     def remove_all(self, manufacturer_id: str) -> int:
         kept = self.writable().factory_serials

@@ -45,8 +45,10 @@ class EventType(Enum):
     PARTNER_CHANGED = "partner:changed"
     PARTNER_REMOVED = "partner:removed"
     MANUFACTURER_IMPORTED = "manufacturer:imported"
+    MANUFACTURER_CHANGED = "manufacturer:changed"
     MANUFACTURER_REMOVED = "manufacturer:removed"
     TAG_CREATED = "tag:created"
+    TAG_CHANGED = "tag:changed"
     TAG_REMOVED = "tag:removed"
     SERIAL_EXPECTED = "serial:expected"
     SERIAL_BARRED = "serial:barred"
@@ -205,8 +207,12 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.MANUFACTURER_IMPORTED: _spec(
             _OPERATION, "manufacturer manufacturer_name", "anchors intermediates number sha256 tag_name"
         ),
+        EventType.MANUFACTURER_CHANGED: _spec(
+            _OPERATION, "manufacturer manufacturer_name number", "tag_name"
+        ),
         EventType.MANUFACTURER_REMOVED: _spec(_OPERATION, "manufacturer manufacturer_name", "number"),
         EventType.TAG_CREATED: _spec(_OPERATION, "tag tag_name approval", "groups template"),
+        EventType.TAG_CHANGED: _spec(_OPERATION, "tag tag_name approval", "groups template"),
         EventType.TAG_REMOVED: _spec(_OPERATION, "tag tag_name"),
         EventType.SERIAL_EXPECTED: _spec(_IDENTITY, "manufacturer", "principal", "name factory_serial"),
         EventType.SERIAL_BARRED: _spec(_IDENTITY, "manufacturer", "", "factory_serial"),

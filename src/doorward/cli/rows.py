@@ -34,6 +34,7 @@ def principal_row(principal: Principal) -> dict[str, Any]:
 INVENTORY_CSV = (
     "name",
     "display_name",
+    "email",
     "groups",
     "inherited",
     "kind",
@@ -49,7 +50,7 @@ INVENTORY_CSV = (
     "reported_at",
     "id",
 )
-"""The columns of an export; an import takes the first three and leaves the others out."""
+"""The columns of an export; an import takes the first four and leaves the others out."""
 
 
 CERTIFICATE_CSV = (

@@ -171,9 +171,11 @@ COMMANDS: dict[str, Entry | Branch] = {
             ),
             "list": _entry("manufacturer:list_", "List the manufacturers."),
             "show": _entry("manufacturer:show", "Show a manufacturer: authorities, tag, devices."),
+            "set": _entry("manufacturer:set_", "Change the tag of its devices, or how many may wait."),
             "remove": _entry("manufacturer:remove", "Remove a manufacturer; its devices can ask no more."),
-            "expect": _entry("manufacturer:expect", "Announce devices by serial number."),
+            "expect": _entry("manufacturer:expect", "Expect devices by serial number."),
             "bar": _entry("manufacturer:bar", "Bar devices by serial number."),
+            "barred": _entry("manufacturer:barred", "List the barred serial numbers."),
         },
     ),
     "tag": Branch(
@@ -181,6 +183,7 @@ COMMANDS: dict[str, Entry | Branch] = {
         entries={
             "add": _entry("manufacturer:tag_add", "Add a tag."),
             "list": _entry("manufacturer:tag_list", "List the tags."),
+            "set": _entry("manufacturer:tag_set", "Change a tag."),
             "remove": _entry("manufacturer:tag_remove", "Remove a tag."),
         },
     ),

@@ -6,7 +6,9 @@ Not here: the address in a certificate, which is a name (`pki.profiles`).
 
 from __future__ import annotations
 
-from doorward.audit.events import EventType
+from collections.abc import Sequence
+
+from doorward.audit.events import Event, EventType
 from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.mail_address import parse_mail_address
 from doorward.stores.change_result import ChangeResult
@@ -19,6 +21,23 @@ def find_mail_address(services: Services, principal_id: str) -> str:
     """Return the address of a principal; empty if there is none."""
     with services.work.read() as stores:
         return stores.mail_addresses.get(principal_id)
+
+
+def find_mail_addresses(services: Services, principal_ids: Sequence[str]) -> dict[str, str]:
+    """Return the addresses of principals, by id; empty for one that has none."""
+    with services.work.read() as stores:
+        return {one: stores.mail_addresses.get(one) for one in principal_ids}
+
+
+def new_address_event(services: Services, principal: Principal, address: str, *, actor: str) -> Event:
+    """Return the event of a changed address."""
+    return new_event(
+        services,
+        EventType.PRINCIPAL_CHANGED,
+        actor=actor,
+        data={"principal": principal.id},
+        personal={"name": principal.name, "mail_address": address},
+    )
 
 
 def set_mail_address(
@@ -38,12 +57,5 @@ def set_mail_address(
         if not stores.mail_addresses.set(principal.id, wanted):
             notes = (f"{name} had this mail address already" if wanted else f"{name} had no mail address",)
         else:
-            event = new_event(
-                services,
-                EventType.PRINCIPAL_CHANGED,
-                actor=actor,
-                data={"principal": principal.id},
-                personal={"name": name, "mail_address": wanted},
-            )
-            stores.outbox.add(event)
+            stores.outbox.add(new_address_event(services, principal, wanted, actor=actor))
         return ChangeResult(value=principal, seq=stores.changes.head(), notes=notes)

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
         SqlDeviceEnrolments,
         SqlEnrolmentTags,
         SqlFactorySerials,
-        SqlManufacturers,
     )
     from doorward.storage.repositories.gateways import SqlIngest, SqlOrders
+    from doorward.storage.repositories.manufacturers import SqlManufacturers
     from doorward.storage.repositories.partners import SqlEvidence, SqlPartners
 
 
@@ -240,7 +240,7 @@ class SqlStores:
     @property
     def manufacturers(self) -> SqlManufacturers:
         """Manufacturers of devices."""
-        return repositories.fleets.SqlManufacturers(self._transaction)
+        return repositories.manufacturers.SqlManufacturers(self._transaction)
 
     @property
     def device_enrolments(self) -> SqlDeviceEnrolments:

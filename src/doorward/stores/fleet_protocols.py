@@ -44,6 +44,10 @@ class ManufacturerStore(Protocol):
         """Return all that are not removed, sorted by name."""
         ...
 
+    def change(self, manufacturer_id: str, *, tag: str, most_pending: int) -> None:
+        """Set the tag and the limit of one that is not removed."""
+        ...
+
     def remove(self, manufacturer_id: str, removed_at: datetime) -> bool:
         """Mark it as removed; True for exactly one caller."""
         ...
@@ -123,6 +127,10 @@ class EnrolmentTagStore(Protocol):
         """Return all, sorted by name."""
         ...
 
+    def change(self, tag: EnrolmentTagRecord) -> None:
+        """Store approval, groups, template and time of closing of the tag with this id."""
+        ...
+
     def close(self, tag_id: str, closed_at: datetime) -> bool:
         """Close it; True for exactly one caller."""
         ...
@@ -149,6 +157,12 @@ class FactorySerialStore(Protocol):
 
     def count_in(self, manufacturer_id: str, standing: SerialStanding) -> int:
         """Return how many serial numbers of a manufacturer have this standing."""
+        ...
+
+    def list(
+        self, manufacturer_id: str, standing: SerialStanding, *, after: str = "", limit: int = 500
+    ) -> builtins.list[FactorySerialRecord]:
+        """Return those of a manufacturer with this standing, after a serial number, in their order."""
         ...
 
     def remove_all(self, manufacturer_id: str) -> int:

@@ -245,6 +245,11 @@ SUCCESSES: dict[str, Success] = {
         says=("added tag sensors, approval expected", "next: doorward manufacturer import"),
         members=f"{TAG} notes",
     ),
+    "tag set": Success(
+        words="spare --approval operator",
+        says=("changed tag spare, approval operator",),
+        members=f"{TAG} notes",
+    ),
     "tag list": Success(says=("name", "approval", "sensors", "expected", "sensor-{{serial}}"), members=TAG),
     "manufacturer import": Success(
         words="acme --from {acme} --tag sensors",
@@ -255,7 +260,12 @@ SUCCESSES: dict[str, Success] = {
     "manufacturer show": Success(
         words="maker",
         says=("maker  mfr_", "devices  3 pending; at most 1000 wait", "anchor", "CN=Maker"),
-        members=f"{MANUFACTURER} authorities",
+        members=f"{MANUFACTURER} authorities barred",
+    ),
+    "manufacturer set": Success(
+        words="maker --most-pending 999",
+        says=("maker has no tag; at most 999 of its devices wait",),
+        members=f"{MANUFACTURER} notes",
     ),
     "manufacturer expect": Success(
         words="acme SN-3 --from {serials}",
@@ -267,6 +277,7 @@ SUCCESSES: dict[str, Success] = {
         says=("1 of 1 serial numbers of acme are now barred",),
         members="manufacturer standing given changed notes",
     ),
+    "manufacturer barred": Success(words="acme", says=("serial", "SN-3"), members="serial created_at"),
     "device pending": Success(
         says=("id", "manufacturer", "{den_one}", "maker", "pending", "serial-not-expected", "next:"),
         members="id manufacturer serial subject state reason name tag created_at seen_at contacts keys sources source key "
@@ -440,10 +451,13 @@ FAILURES: dict[str, Failure] = {
     "ca remove": Failure(words="nothing", error="partner-unknown"),
     "tag add": Failure(words="a --approval automatic", error="template-missing", code=2),
     "tag list": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "tag set": Failure(words="nothing --no-groups", error="tag-unknown"),
     "tag remove": Failure(words="nothing", error="tag-unknown"),
     "manufacturer import": Failure(words="acme --from {document}", error="certificate-malformed", code=2),
     "manufacturer list": Failure(words="--data {nothing}", error="not-initialised", code=3),
     "manufacturer show": Failure(words="nothing", error="manufacturer-unknown"),
+    "manufacturer set": Failure(words="maker --tag nothing", error="tag-unknown"),
+    "manufacturer barred": Failure(words="nothing", error="manufacturer-unknown"),
     "manufacturer remove": Failure(words="nothing", error="manufacturer-unknown"),
     "manufacturer expect": Failure(words="nothing SN-1", error="manufacturer-unknown"),
     "manufacturer bar": Failure(words="maker ' '", error="serial-malformed", code=2),

@@ -264,6 +264,8 @@ def test_every_command_without_an_installation() -> None:
                 "app set": ["a", "--upstream", "http://127.0.0.1:1"],
                 "ca import": ["clinic", there, "--yes"],
                 "manufacturer import": ["acme", "--from", there],
+                "manufacturer set": ["acme", "--tag", "a"],
+                "tag set": ["a", "--no-groups"],
                 "manufacturer expect": ["acme", "SN-1"],
                 "manufacturer bar": ["acme", "SN-1"],
                 "device approve": ["den_x"],

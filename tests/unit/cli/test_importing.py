@@ -113,7 +113,10 @@ def test_very_many_faults(site: Site) -> None:
 def test_a_list_as_csv_can_be_imported_again(site: Site) -> None:
     """Nothing is lost, also not a name on screens that looks like a formula, which is neutralised in the file."""
     formula = "=HYPERLINK(1)"
-    rows = [{"name": "pump-1", "display_name": formula, "groups": ["tellers"]}, {"name": "pump-2"}]
+    rows = [
+        {"name": "pump-1", "display_name": formula, "groups": ["tellers"], "email": "pump@corp.example"},
+        {"name": "pump-2"},
+    ]
     site.do("device", "add", "--from", site.file("devices.json", json.dumps(rows)))
     listed = site.run("device", "list", "--csv").stdout
     assert f'"\'{formula}"' in listed
@@ -123,6 +126,7 @@ def test_a_list_as_csv_can_be_imported_again(site: Site) -> None:
         site.do("device", "remove", name, "--yes")
     assert site.do("device", "add", "--from", site.file("again.csv", listed))["added"] == 2
     assert [one["display_name"] for one in site.do("device", "list")] == [formula, ""]
+    assert site.do("device", "show", "pump-1")["mail_address"] == "pump@corp.example"
 
 
 def test_certificates_as_csv(site: Site) -> None:
@@ -192,7 +196,7 @@ def test_one_time_links_of_a_file(site: Site) -> None:
     assert "dora" not in {one["name"] for one in site.do("person", "list")}
     said = site.say("person", "add", "--from", file, "--invitations", str(site.folder / "links-2.csv"))
     assert "1 one-time links are in" in said
-    assert "no link: 1 have a valid certificate" in said
+    assert "no link: 1 have a certificate, which is valid or on hold" in said
     assert "suspended or removed: carol" in said
 
 

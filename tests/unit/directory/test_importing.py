@@ -22,6 +22,7 @@ from doorward.directory.importing.adding import Imported, run_import
 from doorward.directory.importing.inviting_many import Invited, invite_many
 from doorward.directory.importing.planning import Plan, plan_import
 from doorward.directory.importing.reading_files import ImportFile, read_import_file
+from doorward.directory.mail_addresses import find_mail_address
 from doorward.stores.fleet_records import SerialStanding
 from doorward.stores.records import ChangeKind
 from tests.support.factory import enrol, import_factory
@@ -52,9 +53,9 @@ def plan(world: World, data: bytes | str = FILE, kind: PrincipalKind = DEVICE, *
     return plan_import(world.services, kind, found.entries, **more)
 
 
-def run(world: World, data: bytes | str = FILE, **more: Any) -> Imported:
+def run(world: World, data: bytes | str = FILE, kind: PrincipalKind = DEVICE, **more: Any) -> Imported:
     """Import a file."""
-    return run_import(world.services, plan(world, data), actor=OPERATOR, **more)
+    return run_import(world.services, plan(world, data, kind), actor=OPERATOR, **more)
 
 
 def devices(world: World) -> dict[str, Principal]:
@@ -351,3 +352,20 @@ def test_a_device_with_a_held_certificate_gets_no_link() -> None:
     names = ["sensor-1", "ledger"]
     done = invite_many(world.services, names, lifetime=timedelta(hours=1), actor=OPERATOR, keep=kept.extend)
     assert (done.with_certificate, [one.name for one in kept]) == (["sensor-1"], ["ledger"])
+
+
+def test_mail_addresses_of_a_file(world: World) -> None:
+    """They are set and changed with their events; a column that is not in the file says nothing, an empty cell removes."""
+    run(world, "name,email\ndora,dora@Corp.example\nerik,\n", PERSON)
+    dora = world.principal("dora").id
+    assert find_mail_address(world.services, dora) == "dora@corp.example"
+    assert run(world, "name,email\ndora,dora@corp.example\n", PERSON).updated == []
+    assert run(world, "name\ndora\n", PERSON, update=True).updated == []
+    assert find_mail_address(world.services, dora) == "dora@corp.example"
+    assert run(world, "name,email\ndora,\n", PERSON).updated == []
+    assert run(world, "name,email\ndora,\n", PERSON, update=True).updated == ["dora"]
+    assert find_mail_address(world.services, dora) == ""
+    changes = [one.personal.get("mail_address") for one in world.events(EventType.PRINCIPAL_CHANGED)]
+    assert changes == ["dora@corp.example", None]  # an event keeps no empty field
+    (fault,) = read("name,email\nfred,fred@\n", PERSON).faults
+    assert (fault.code, fault.line) == ("mail-address-malformed", 2)

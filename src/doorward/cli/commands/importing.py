@@ -240,14 +240,26 @@ def _lines(value: dict[str, Any], kind: PrincipalKind) -> list[str]:
         lines.append(
             f"changed by another command meanwhile, and left as they are: {_names(value['overtaken'])}"
         )
-    if "invited" in value:
-        lines.append(f"{value['invited']} one-time links are in {escape(value['invitations'])}")
-        if value["with_certificate"]:
-            lines.append(f"no link: {len(value['with_certificate'])} have a valid certificate")
-        if value["not_invitable"]:
-            lines.append(f"no link, because suspended or removed: {_names(value['not_invitable'])}")
+    lines += _link_lines(value)
     if value["dry_run"]:
         lines.append("[dim]nothing was changed[/dim]")
+    return lines
+
+
+def _link_lines(value: dict[str, Any]) -> list[str]:
+    if "invited" not in value:
+        return []
+    lines = [f"{value['invited']} one-time links are in {escape(value['invitations'])}"]
+    if value["with_certificate"]:
+        lines.append(
+            f"no link: {len(value['with_certificate'])} have a certificate, which is valid or on hold"
+        )
+    if value["not_invitable"]:
+        lines.append(f"no link, because suspended or removed: {_names(value['not_invitable'])}")
+    if value["invited"]:
+        lines.append(
+            "[dim]each works once, for any finder: send each to its own person or device, then delete the file[/dim]"
+        )
     return lines
 
 

@@ -117,17 +117,59 @@ def show(state: State, name: str) -> None:
         }
         for one in found.authorities
     ]
+    barred_count = found.barred
     counts = ", ".join(f"{count} {one.value}" for one, count in found.devices) or "none yet"
     state.output.result(
-        {**row, "authorities": authorities},
+        {**row, "barred": barred_count, "authorities": authorities},
         f"[bold]{escape(name)}[/bold]  {row['id']}",
         f"tag      {escape(row['tag']) or '-'}",
         f"devices  {counts}; at most {row['most_pending']} wait",
+        *(
+            [f"barred   {barred_count} serial numbers: doorward manufacturer barred {escape(name)}"]
+            if barred_count
+            else []
+        ),
         *(
             f"{one['kind']:<12} {escape(one['subject'])}  until {one['not_after']:%Y-%m-%d}  {one['sha256'][:16]}"
             for one in authorities
         ),
     )
+
+
+@click.command("set", cls=Command)
+@click.argument("name", shell_complete=complete_manufacturer)
+@click.option(
+    "--tag",
+    shell_complete=complete_tag,
+    help="Another tag of its devices; '' for none. Those that wait, too.",
+)
+@click.option(
+    "--most-pending", type=click.IntRange(1, 100_000), help="At most this many of its devices wait."
+)
+@click.pass_obj
+def set_(state: State, name: str, tag: str | None, most_pending: int | None) -> None:
+    """Change how the devices of a manufacturer are approved, or how many may wait."""
+    if tag is None and most_pending is None:
+        raise click.UsageError("Give --tag, or --most-pending.")
+    done = parts.manufacturers.change_manufacturer(
+        state.installation().services, name, tag=tag, most_pending=most_pending, actor=actor()
+    )
+    row = _row(done.value)
+    state.output.result(
+        row,
+        f"[bold]{escape(name)}[/bold] has {escape(row['tag'] or 'no tag')}; at most {row['most_pending']} of its devices wait",
+        notes=done.notes,
+    )
+
+
+@click.command("barred", cls=Command)
+@click.argument("name", shell_complete=complete_manufacturer)
+@click.pass_obj
+def barred(state: State, name: str) -> None:
+    """List the barred serial numbers of a manufacturer; with --json they can be kept, and barred again."""
+    found = parts.serials.list_barred(state.installation().services, name)
+    rows = [{"serial": one.serial, "created_at": one.created_at} for one in found]
+    state.output.table(rows, ["serial", "created_at"], empty="no serial number is barred")
 
 
 @click.command("remove", cls=Command)
@@ -179,7 +221,7 @@ def remove(state: State, /, name: str, *, revoke_devices: bool, forget_barred: b
 def expect(
     state: State, /, name: str, *, serials: tuple[str, ...], file: Path | None, lift_bar: bool
 ) -> None:
-    """Announce devices by serial number: they are approved at their first contact."""
+    """Expect devices by serial number: they are approved at their first contact."""
     expected = parts.fleet_records.SerialStanding.EXPECTED
     _state_serials(state, name, serials, file, expected, lift_bar=lift_bar)
 
@@ -224,7 +266,7 @@ def _state_serials(
     type=click.Choice(["operator", "expected", "first", "automatic"]),
     default="operator",
     show_default=True,
-    help="operator: an operator approves each; expected: approve serial numbers that were announced; "
+    help="operator: an operator approves each; expected: approve serial numbers that are expected; "
     "first: approve the first device, then close; automatic: approve every device with a good factory certificate.",
 )
 @click.option(
@@ -271,6 +313,51 @@ def tag_list(state: State) -> None:
         ["name", "approval", "name_template", "groups", "closed_at"],
         empty="no tags; add one: doorward tag add NAME --approval expected --name-template 'sensor-{serial}'",
     )
+
+
+@click.command("set", cls=Command)
+@click.argument("name", shell_complete=complete_tag)
+@click.option(
+    "--approval",
+    type=click.Choice(["operator", "expected", "first", "automatic"]),
+    help="As for `tag add`; first opens the tag for one more device.",
+)
+@click.option(
+    "--group",
+    "-g",
+    "groups",
+    multiple=True,
+    shell_complete=complete_group,
+    help="A group of its devices, in the place of all earlier ones; repeatable.",
+)
+@click.option("--no-groups", is_flag=True, help="Its devices get into no group.")
+@click.option("--name-template", help="As for `tag add`; '' for none.")
+@click.pass_obj
+def tag_set(
+    state: State,
+    /,
+    name: str,
+    *,
+    approval: str | None,
+    groups: tuple[str, ...],
+    no_groups: bool,
+    name_template: str | None,
+) -> None:
+    """Change a tag. Devices that wait are judged by it at their next contact; others keep what they have."""
+    if groups and no_groups:
+        raise click.UsageError("Give --group, or --no-groups.")
+    if not (approval or groups or no_groups or name_template is not None):
+        raise click.UsageError("Give --approval, --group, --no-groups or --name-template.")
+    done = parts.tags.change_tag(
+        state.installation().services,
+        name,
+        approval=parts.fleet_records.ApprovalMode(approval) if approval else None,
+        groups=groups if groups or no_groups else None,
+        name_template=name_template,
+        actor=actor(),
+    )
+    line = f"changed tag [bold]{escape(name)}[/bold], approval {done.value.approval.value}"
+    state.output.result(_tag_row(done.value), line, notes=done.notes)
 
 
 @click.command("remove", cls=Command)

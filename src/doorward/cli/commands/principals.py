@@ -265,7 +265,12 @@ def list_command(word: str) -> click.Command:
             limit=limit,
         )
         if as_csv:
-            state.output.csv([_for_import(inventory_row(one)) for one in entries], INVENTORY_CSV)
+            ids = [one.principal.id for one in entries]
+            emails = parts.mail_addresses.find_mail_addresses(state.installation().services, ids)
+            state.output.csv(
+                [{**_for_import(inventory_row(one)), "email": emails[one.principal.id]} for one in entries],
+                INVENTORY_CSV,
+            )
         else:
             rows = [inventory_row(one) for one in entries]
             facts = [one for one in _FACTS if any(row[one] for row in rows)]  # a terminal has few columns

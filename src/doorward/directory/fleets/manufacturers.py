@@ -70,12 +70,13 @@ factory is made to last as long as the device. A partner's authority is an error
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManufacturerState:
-    """A manufacturer with its authorities, the findings of its import, and its devices by state."""
+    """A manufacturer with its authorities, the findings of its import, its devices by state and its number of barred ones."""
 
     manufacturer: ManufacturerRecord
     authorities: tuple[ManufacturerAuthorityRecord, ...]
     findings: tuple[LintFinding, ...] = ()
     devices: tuple[tuple[EnrolmentState, int], ...] = ()
+    barred: int = 0
 
 
 def import_manufacturer(
@@ -107,12 +108,7 @@ def import_manufacturer(
         NotFound: `not-founded`.
     """
     parse_principal_name(name)
-    if not 0 < most_pending <= LARGEST_MOST_PENDING:
-        raise RequestRefused(
-            "limit-refused",
-            f"{most_pending} devices cannot be the most that wait",
-            hint=f"choose 1 to {LARGEST_MOST_PENDING}",
-        )
+    _check_limit(most_pending)
     now = services.clock.now()
     ders = (*anchors, *intermediates)
     parsed = _parse(anchors, intermediates)
@@ -139,8 +135,7 @@ def import_manufacturer(
     )
     with services.work.change() as stores:
         require_tenant(stores)
-        if tag and stores.enrolment_tags.by_name(tag) is None:
-            raise refuse_unknown_tag(tag)
+        _check_tag(stores, tag)
         # Also in the transaction: an authority that becomes our own or a partner's at the same moment is seen.
         found = _lint(stores, parsed, len(anchors), now=now)
         _refuse_errors(found, parsed)
@@ -165,6 +160,51 @@ def import_manufacturer(
         seq = stores.changes.head()
     value = ManufacturerState(manufacturer=manufacturer, authorities=authorities, findings=found)
     return ChangeResult(value=value, seq=seq)
+
+
+def change_manufacturer(
+    services: Services,
+    name: str,
+    *,
+    tag: str | None = None,
+    most_pending: int | None = None,
+    actor: str,
+) -> ChangeResult[ManufacturerState]:
+    """Give a manufacturer another tag or limit; devices that wait are judged by it at their next contact.
+
+    Args:
+        services: the ports of this process.
+        name: of the manufacturer.
+        tag: empty: an operator approves its devices, or their serial numbers are expected; None leaves the tag as it is.
+        most_pending: as for `import_manufacturer`; None leaves the limit as it is. Devices that wait already stay.
+        actor: who acts.
+
+    Raises:
+        NotFound: `manufacturer-unknown`, `tag-unknown`.
+        RequestRefused: `limit-refused`.
+    """
+    with services.work.change() as stores:
+        before = require_manufacturer(stores, name)
+        after = replace(
+            before,
+            tag=before.tag if tag is None else tag,
+            most_pending=before.most_pending if most_pending is None else most_pending,
+        )
+        _check_limit(after.most_pending)
+        _check_tag(stores, after.tag)
+        notes: tuple[str, ...] = ()
+        if after == before:
+            notes = (f"{name} is so already",)
+        else:
+            stores.manufacturers.change(after.id, tag=after.tag, most_pending=after.most_pending)
+            data: dict[str, str | int] = {
+                "manufacturer": after.id,
+                "manufacturer_name": name,
+                "number": after.most_pending,
+                "tag_name": after.tag,
+            }
+            stores.outbox.add(new_event(services, EventType.MANUFACTURER_CHANGED, actor=actor, data=data))
+        return ChangeResult(value=_read_state(stores, after), seq=stores.changes.head(), notes=notes)
 
 
 def list_manufacturers(services: Services) -> list[ManufacturerState]:
@@ -252,7 +292,7 @@ def _refuse_bars(stores: Stores, manufacturer: ManufacturerRecord) -> None:
         raise RequestRefused(
             "barred-serials",
             f"{barred} serial numbers of {manufacturer.name} are barred, and would not be after a later import",
-            hint="the events serial:barred name them, to bar them again after an import; --forget-barred removes it now",
+            hint=f"`doorward manufacturer barred {manufacturer.name}` lists them, to bar them again after an import; --forget-barred removes it now",
         )
 
 
@@ -297,12 +337,27 @@ def require_manufacturer(stores: Stores, name: str) -> ManufacturerRecord:
     return found
 
 
+def _check_limit(most_pending: int) -> None:
+    if not 0 < most_pending <= LARGEST_MOST_PENDING:
+        raise RequestRefused(
+            "limit-refused",
+            f"{most_pending} devices cannot be the most that wait",
+            hint=f"choose 1 to {LARGEST_MOST_PENDING}",
+        )
+
+
+def _check_tag(stores: Stores, tag: str) -> None:
+    if tag and stores.enrolment_tags.by_name(tag) is None:
+        raise refuse_unknown_tag(tag)
+
+
 def _read_state(stores: Stores, manufacturer: ManufacturerRecord) -> ManufacturerState:
     counts = stores.device_enrolments.count(manufacturer.id)
     return ManufacturerState(
         manufacturer=manufacturer,
         authorities=tuple(stores.manufacturers.authorities(manufacturer.id)),
         devices=tuple((state, counts[state]) for state in EnrolmentState if state in counts),
+        barred=stores.factory_serials.count_in(manufacturer.id, SerialStanding.BARRED),
     )
 
 

@@ -10,7 +10,7 @@ Standard: docs/design/0081.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from doorward.audit.events import EventType
@@ -58,6 +58,19 @@ def read_serial_file(data: bytes) -> list[str]:
             hint="divide it into several files",
         )
     return found
+
+
+def list_barred(services: Services, name: str) -> Iterator[FactorySerialRecord]:
+    """Yield the barred serial numbers of a manufacturer, in their order; raise `NotFound` (`manufacturer-unknown`)."""
+    after = ""
+    while True:
+        with services.work.read() as stores:
+            of = require_manufacturer(stores, name).id
+            page = stores.factory_serials.list(of, SerialStanding.BARRED, after=after, limit=_BATCH)
+        yield from page
+        if len(page) < _BATCH:
+            return
+        after = page[-1].serial
 
 
 def state_serials(

@@ -1,7 +1,7 @@
 """Tags: how the devices of a manufacturer are approved, named and grouped.
 
     operator   an operator approves each device
-    expected   a device is approved without an operator if its serial number was announced
+    expected   a device is approved without an operator if its serial number is expected
     first      the first device is approved, then the tag is closed: for a single device, its number being unknown
     automatic  every device with a good factory certificate is approved
 
@@ -15,15 +15,18 @@ Standard: docs/design/0081.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from doorward.audit.events import EventType, printable
 from doorward.core.entities import TENANT
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.core.names import parse_principal_name
 from doorward.directory.fleets.naming import parse_template
+from doorward.stores.change_result import ChangeResult
 from doorward.stores.events import new_event
 from doorward.stores.fleet_records import ApprovalMode, EnrolmentTagRecord
 from doorward.stores.prerequisites import require_tenant
+from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
 
 MOST_GROUPS = 32
@@ -69,15 +72,44 @@ def add_tag(
     with services.work.change() as stores:
         require_tenant(stores)
         stores.enrolment_tags.add(tag)
-        data = {
-            "tag": tag.id,
-            "tag_name": name,
-            "approval": approval.value,
-            "groups": list(tag.groups),
-            "template": name_template,
-        }
-        stores.outbox.add(new_event(services, EventType.TAG_CREATED, actor=actor, data=data))
+        stores.outbox.add(new_event(services, EventType.TAG_CREATED, actor=actor, data=_describe(tag)))
     return tag
+
+
+def change_tag(
+    services: Services,
+    name: str,
+    *,
+    approval: ApprovalMode | None = None,
+    groups: Sequence[str] | None = None,
+    name_template: str | None = None,
+    actor: str,
+) -> ChangeResult[EnrolmentTagRecord]:
+    """Change a tag; None leaves a part as it is. Devices that wait are judged by it at their next contact.
+
+    Devices that were approved keep their names and groups. Choosing the mode `first` opens the tag for one more device.
+
+    Raises:
+        NotFound: `tag-unknown`.
+        MalformedInput: as `add_tag`.
+    """
+    with services.work.change() as stores:
+        before = _require_tag(stores, name)
+        after = replace(
+            before,
+            approval=approval or before.approval,
+            groups=before.groups if groups is None else _check_groups(groups),
+            name_template=before.name_template if name_template is None else name_template,
+            closed_at=None if approval is ApprovalMode.FIRST else before.closed_at,
+        )
+        _check_template(after.approval, after.name_template)
+        notes: tuple[str, ...] = ()
+        if after == before:
+            notes = (f"{name} is so already",)
+        else:
+            stores.enrolment_tags.change(after)
+            stores.outbox.add(new_event(services, EventType.TAG_CHANGED, actor=actor, data=_describe(after)))
+        return ChangeResult(value=after, seq=stores.changes.head(), notes=notes)
 
 
 def list_tags(services: Services) -> list[EnrolmentTagRecord]:
@@ -95,16 +127,13 @@ def remove_tag(services: Services, name: str, *, actor: str) -> EnrolmentTagReco
         RequestRefused: `tag-in-use`.
     """
     with services.work.change() as stores:
-        require_tenant(stores)
-        tag = stores.enrolment_tags.by_name(name)
-        if tag is None:
-            raise refuse_unknown_tag(name)
+        tag = _require_tag(stores, name)
         users = [one.name for one in stores.manufacturers.list() if one.tag == name]
         if users:
             raise RequestRefused(
                 "tag-in-use",
                 f"the devices of {', '.join(users)} have the tag {name}",
-                hint=f"remove the manufacturer first: `doorward manufacturer remove {users[0]}`",
+                hint=f"give the manufacturer another tag first: `doorward manufacturer set {users[0]} --tag NAME`",
             )
         stores.enrolment_tags.remove(tag.id)
         data = {"tag": tag.id, "tag_name": name}
@@ -119,6 +148,25 @@ def refuse_unknown_tag(name: str) -> NotFound:
         f"there is no tag named {printable(name)[:64]}",
         hint="`doorward tag list` names them, `doorward tag add` adds one",
     )
+
+
+def _require_tag(stores: Stores, name: str) -> EnrolmentTagRecord:
+    require_tenant(stores)
+    tag = stores.enrolment_tags.by_name(name)
+    if tag is None:
+        raise refuse_unknown_tag(name)
+    return tag
+
+
+def _describe(tag: EnrolmentTagRecord) -> dict[str, str | list[str]]:
+    """Return the fields of the events of a tag."""
+    return {
+        "tag": tag.id,
+        "tag_name": tag.name,
+        "approval": tag.approval.value,
+        "groups": list(tag.groups),
+        "template": tag.name_template,
+    }
 
 
 def _check_template(approval: ApprovalMode, template: str) -> None:

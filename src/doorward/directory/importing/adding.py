@@ -19,6 +19,7 @@ from doorward.directory.groups import create_within, member_event
 from doorward.directory.importing.columns import Entry
 from doorward.directory.importing.factory_serials import FactorySerials
 from doorward.directory.importing.planning import FreedNames, Plan, is_as_said
+from doorward.directory.mail_addresses import new_address_event
 from doorward.directory.principals import created_event
 from doorward.stores.events import new_event
 from doorward.stores.prerequisites import require_tenant
@@ -67,7 +68,7 @@ def run_import(
     Args:
         services: the ports of this process.
         plan: the caller has refused or accepted its faults and its missing groups.
-        update: set the names on screens, and add to groups. No principal leaves a group.
+        update: set the names on screens and mail addresses, and add to groups. No principal leaves a group.
         keep_rules: as for `principals.add_principal`.
         actor: who acts.
         progress: called after each transaction with the number of entries that are done, and of all.
@@ -149,7 +150,7 @@ class _Step:
                 serials.state(self._services, entry, principal.id, actor=self._actor, now=self._now)
             elif there is None or there.kind is not self._kind:
                 self.done.overtaken.append(entry.name)
-            elif is_as_said(there, entry) and serials.is_stated(entry, there.id):
+            elif is_as_said(stores, there, entry) and serials.is_stated(entry, there.id):
                 continue  # another run of the same command was here
             elif self._update:
                 self._bring_to(stores, there, entry)
@@ -162,6 +163,7 @@ class _Step:
         stores.directory.add(principal, self._now)
         self._put_into(stores, principal, entry.groups)
         self._events += events
+        self._set_address(stores, principal, entry)
         self.done.seq = stores.changes.note(ChangeKind.PRINCIPAL, principal.id, self._now)
         self.done.added.append(entry.name)
 
@@ -177,11 +179,17 @@ class _Step:
                 personal={"name": there.name, "display_name": entry.display_name},
             )
             self._events.append(event)
+        self._set_address(stores, there, entry)
         joined = [one for one in entry.groups if one not in there.direct_groups]
         self._put_into(stores, there, joined)
         self._events += [self._joined(group, there) for group in joined]
         self.done.seq = stores.changes.note(ChangeKind.PRINCIPAL, there.id, self._now)
         self.done.updated.append(entry.name)
+
+    def _set_address(self, stores: Stores, principal: Principal, entry: Entry) -> None:
+        if entry.email is not None and stores.mail_addresses.set(principal.id, entry.email):
+            event = new_address_event(self._services, principal, entry.email, actor=self._actor)
+            self._events.append(event)
 
     def _put_into(self, stores: Stores, principal: Principal, groups: Sequence[str]) -> None:
         for group in groups:

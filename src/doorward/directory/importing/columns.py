@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Fault, MalformedInput
+from doorward.core.mail_address import parse_mail_address
 from doorward.core.names import parse_principal_name
 from doorward.directory.principals import check_display_name, check_groups
 from doorward.wire.table_rows import Cell, Table, TableRow, row_fault
 
-NAME, DISPLAY_NAME, GROUPS = "name", "display_name", "groups"
+NAME, DISPLAY_NAME, EMAIL, GROUPS = "name", "display_name", "email", "groups"
 MANUFACTURER, FACTORY_SERIAL = "manufacturer", "factory_serial"
 _ALIASES = {"group": GROUPS, "serial": FACTORY_SERIAL}
-_OF_ALL = (NAME, DISPLAY_NAME, GROUPS)
+_OF_ALL = (NAME, DISPLAY_NAME, EMAIL, GROUPS)
 _OF_DEVICES = (MANUFACTURER, FACTORY_SERIAL)
 READ_ONLY = frozenset(
     {
@@ -54,6 +55,7 @@ class Entry:
     line: int
     name: str
     display_name: str | None = None
+    email: str | None = None
     groups: tuple[str, ...] = ()
     manufacturer: str | None = None
     factory_serial: str | None = None
@@ -141,6 +143,7 @@ def _read_row(
             line=row.line,
             name=_parse_name(texts.get(NAME, "")),
             display_name=check_display_name(texts[DISPLAY_NAME]) if DISPLAY_NAME in texts else None,
+            email=_parse_email(texts[EMAIL]) if EMAIL in texts else None,
             groups=check_groups(groups),
             **_parse_factory(texts.get(MANUFACTURER, ""), texts.get(FACTORY_SERIAL, "")),
         )
@@ -167,6 +170,11 @@ def _parse_name(text: str) -> str:
             hint="an import has names of our own only: add this one with `add PARTNER/IDENTITY`",
         )
     return parse_principal_name(text)
+
+
+def _parse_email(text: str) -> str:
+    """Return an address, its host in lower case; an empty cell is none."""
+    return parse_mail_address(text) if text else ""
 
 
 def _parse_factory(manufacturer: str, serial: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
     new         no principal has the name
     unchanged   the principal is as the entry says; it may be in further groups
-    differing   it has another name on screens, is not in a group of the entry, or is not expected with its serial number
+    differing   it has another name on screens or mail address, is not in a group of the entry, or is not expected with its serial number
     fault       a principal of another kind has the name; a rule in force names a removed principal with this name; the
                 serial number of a factory cannot be expected
 
@@ -78,7 +78,7 @@ def plan_import(
                 sorting.faults.append(fault)
             elif there is None:
                 sorting.new.append(entry)
-            elif is_as_said(there, entry) and serials.is_stated(entry, there.id):
+            elif is_as_said(stores, there, entry) and serials.is_stated(entry, there.id):
                 sorting.unchanged.append(entry)
             else:
                 sorting.differing.append(entry)
@@ -123,10 +123,11 @@ class FreedNames:
         )
 
 
-def is_as_said(there: Principal, entry: Entry) -> bool:
-    """Return whether a principal has the name and groups of an entry already; other groups and its state do not count."""
+def is_as_said(stores: Stores, there: Principal, entry: Entry) -> bool:
+    """Return whether a principal has the name, mail address and groups of an entry already; other groups and its state do not count."""
     same_name = entry.display_name is None or there.display_name == entry.display_name
-    return same_name and set(entry.groups) <= set(there.direct_groups)
+    same_address = entry.email is None or stores.mail_addresses.get(there.id) == entry.email
+    return same_name and same_address and set(entry.groups) <= set(there.direct_groups)
 
 
 def _find_fault(

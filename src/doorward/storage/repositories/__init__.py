@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from doorward.storage.repositories import certificates as certificates
     from doorward.storage.repositories import fleets as fleets
     from doorward.storage.repositories import gateways as gateways
+    from doorward.storage.repositories import manufacturers as manufacturers
     from doorward.storage.repositories import partners as partners
 else:
     __getattr__ = import_lazily(
         __name__,
         {
             name: f"{__name__}.{name}"
-            for name in ("authorities", "certificates", "fleets", "gateways", "partners")
+            for name in ("authorities", "certificates", "fleets", "gateways", "manufacturers", "partners")
         },
     )

@@ -1,6 +1,6 @@
-"""Device fleets: manufacturers, enrolments of devices, tags, known serial numbers.
+"""Device fleets: enrolments of devices, tags, known serial numbers.
 
-Not here: the use cases (`directory.fleets`).
+Not here: manufacturers (`manufacturers`), the use cases (`directory.fleets`).
 """
 
 from __future__ import annotations
@@ -26,31 +26,7 @@ from doorward.stores.fleet_records import (
     EnrolmentState,
     EnrolmentTagRecord,
     FactorySerialRecord,
-    ManufacturerAuthorityRecord,
-    ManufacturerRecord,
     SerialStanding,
-)
-
-_MANUFACTURERS = """SELECT id, tenant, name, tag, most_pending, created_at, removed_at FROM manufacturers
-    WHERE tenant = :this_tenant"""
-_ADD_MANUFACTURER = DriverStatement(
-    """INSERT INTO manufacturers (id, tenant, name, tag, most_pending, created_at, removed_at)
-    VALUES (:id, :this_tenant, :name, :tag, :most_pending, :created_at, :removed_at) ON CONFLICT DO NOTHING"""
-)
-_MANUFACTURER = DriverStatement(f"{_MANUFACTURERS} AND id = :of")
-_MANUFACTURER_NAMED = DriverStatement(f"{_MANUFACTURERS} AND name = :name AND removed_at IS NULL")
-_MANUFACTURER_LIST = DriverStatement(f"{_MANUFACTURERS} AND removed_at IS NULL ORDER BY name")
-_REMOVE_MANUFACTURER = DriverStatement(
-    "UPDATE manufacturers SET removed_at = :at WHERE tenant = :this_tenant AND id = :of AND removed_at IS NULL"
-)
-_ADD_AUTHORITY = DriverStatement(
-    """INSERT INTO manufacturer_authorities
-        (id, tenant, manufacturer_id, sha256, anchor, der, not_after, created_at)
-    VALUES (:id, :this_tenant, :manufacturer_id, :sha256, :anchor, :der, :not_after, :created_at)"""
-)
-_AUTHORITIES = DriverStatement(
-    """SELECT id, tenant, manufacturer_id, sha256, anchor, der, not_after, created_at FROM manufacturer_authorities
-    WHERE tenant = :this_tenant AND manufacturer_id = :of ORDER BY anchor DESC, sha256"""
 )
 
 _ENROLMENT_COLUMNS = """id, tenant, manufacturer_id, fingerprint, serial, subject, state, reason, tag, wanted_key,
@@ -109,6 +85,11 @@ _ADD_TAG = DriverStatement(
 )
 _TAG_NAMED = DriverStatement(f"{_TAGS} AND name = :name")
 _TAG_LIST = DriverStatement(f"{_TAGS} ORDER BY name")
+_CHANGE_TAG = DriverStatement(
+    """UPDATE enrolment_tags SET approval = :approval, groups = :groups, name_template = :name_template,
+        closed_at = :closed_at
+    WHERE tenant = :this_tenant AND id = :of"""
+)
 _CLOSE_TAG = DriverStatement(
     "UPDATE enrolment_tags SET closed_at = :at WHERE tenant = :this_tenant AND id = :of AND closed_at IS NULL"
 )
@@ -120,9 +101,11 @@ _SAVE_SERIAL = DriverStatement(
     ON CONFLICT (tenant, manufacturer_id, serial)
     DO UPDATE SET standing = excluded.standing, principal_id = excluded.principal_id"""
 )
-_SERIAL = DriverStatement(
-    """SELECT tenant, manufacturer_id, serial, standing, principal_id, created_at FROM factory_serials
-    WHERE tenant = :this_tenant AND manufacturer_id = :manufacturer_id AND serial = :serial"""
+_SERIALS = """SELECT tenant, manufacturer_id, serial, standing, principal_id, created_at FROM factory_serials
+    WHERE tenant = :this_tenant AND manufacturer_id = :manufacturer_id"""
+_SERIAL = DriverStatement(f"{_SERIALS} AND serial = :serial")
+_LIST_SERIALS = DriverStatement(
+    f"{_SERIALS} AND standing = :standing AND serial > :after ORDER BY serial LIMIT :most"
 )
 _COUNT_SERIALS = DriverStatement(
     "SELECT COUNT(*) FROM factory_serials WHERE tenant = :this_tenant AND manufacturer_id = :manufacturer_id"
@@ -134,86 +117,6 @@ _COUNT_SERIALS_IN = DriverStatement(
 _REMOVE_SERIALS = DriverStatement(
     "DELETE FROM factory_serials WHERE tenant = :this_tenant AND manufacturer_id = :manufacturer_id"
 )
-
-
-class SqlManufacturers:
-    """`stores.fleet_protocols.ManufacturerStore`."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-
-    def add(
-        self, manufacturer: ManufacturerRecord, authorities: Sequence[ManufacturerAuthorityRecord]
-    ) -> None:
-        """Add a manufacturer with its authorities."""
-        self._transaction.require_writable(manufacturer.tenant)
-        added = self._transaction.driver_change(
-            _ADD_MANUFACTURER,
-            id=manufacturer.id,
-            name=manufacturer.name,
-            tag=manufacturer.tag,
-            most_pending=manufacturer.most_pending,
-            created_at=to_microseconds(manufacturer.created_at),
-            removed_at=to_optional_microseconds(manufacturer.removed_at),
-        )
-        if not added:
-            raise RequestRefused(
-                "name-taken",
-                f"there is a manufacturer named {manufacturer.name} already",
-                hint="choose another name; `doorward manufacturer list` shows those in use",
-            )
-        for one in authorities:
-            self._transaction.require_writable(one.tenant)
-            self._transaction.driver_change(
-                _ADD_AUTHORITY,
-                id=one.id,
-                manufacturer_id=one.manufacturer_id,
-                sha256=one.sha256,
-                anchor=one.anchor,
-                der=one.der,
-                not_after=to_microseconds(one.not_after),
-                created_at=to_microseconds(one.created_at),
-            )
-
-    def get(self, manufacturer_id: str) -> ManufacturerRecord | None:
-        """Return the manufacturer, also if it was removed."""
-        row = self._transaction.driver_row(_MANUFACTURER, of=manufacturer_id)
-        return None if row is None else _manufacturer(row)
-
-    def by_name(self, name: str) -> ManufacturerRecord | None:
-        """Return the manufacturer that has the name now."""
-        row = self._transaction.driver_row(_MANUFACTURER_NAMED, name=name)
-        return None if row is None else _manufacturer(row)
-
-    def list(self) -> builtins.list[ManufacturerRecord]:
-        """Return all that are not removed, sorted by name."""
-        return [_manufacturer(row) for row in self._transaction.driver_rows(_MANUFACTURER_LIST)]
-
-    def remove(self, manufacturer_id: str, removed_at: datetime) -> bool:
-        """Mark it as removed: compare and set."""
-        return (
-            self._transaction.driver_change(
-                _REMOVE_MANUFACTURER, of=manufacturer_id, at=to_microseconds(removed_at)
-            )
-            == 1
-        )
-
-    def authorities(self, manufacturer_id: str) -> builtins.list[ManufacturerAuthorityRecord]:
-        """Return its authorities, anchors first, then by digest."""
-        rows = self._transaction.driver_rows(_AUTHORITIES, of=manufacturer_id)
-        return [
-            ManufacturerAuthorityRecord(
-                id=id_,
-                tenant=tenant,
-                manufacturer_id=of,
-                sha256=sha256,
-                anchor=bool(anchor),
-                der=bytes(der),
-                not_after=from_microseconds(not_after),
-                created_at=from_microseconds(created_at),
-            )
-            for id_, tenant, of, sha256, anchor, der, not_after, created_at in rows
-        ]
 
 
 class SqlDeviceEnrolments:
@@ -339,6 +242,17 @@ class SqlEnrolmentTags:
         """Return all, sorted by name."""
         return [_tag(row) for row in self._transaction.driver_rows(_TAG_LIST)]
 
+    def change(self, tag: EnrolmentTagRecord) -> None:
+        """Store what an operator changed."""
+        self._transaction.driver_change(
+            _CHANGE_TAG,
+            of=tag.id,
+            approval=tag.approval.value,
+            groups=json.dumps(tag.groups),
+            name_template=tag.name_template,
+            closed_at=to_optional_microseconds(tag.closed_at),
+        )
+
     def close(self, tag_id: str, closed_at: datetime) -> bool:
         """Close it: compare and set."""
         return self._transaction.driver_change(_CLOSE_TAG, of=tag_id, at=to_microseconds(closed_at)) == 1
@@ -369,17 +283,20 @@ class SqlFactorySerials:
     def get(self, manufacturer_id: str, serial: str) -> FactorySerialRecord | None:
         """Return what was said about a serial number."""
         row = self._transaction.driver_row(_SERIAL, manufacturer_id=manufacturer_id, serial=serial)
-        if row is None:
-            return None
-        tenant, of, number, standing, principal_id, created_at = row
-        return FactorySerialRecord(
-            tenant=tenant,
-            manufacturer_id=of,
-            serial=number,
-            standing=from_word(SerialStanding, standing),
-            principal_id=principal_id,
-            created_at=from_microseconds(created_at),
+        return None if row is None else _serial(row)
+
+    def list(
+        self, manufacturer_id: str, standing: SerialStanding, *, after: str = "", limit: int = 500
+    ) -> builtins.list[FactorySerialRecord]:
+        """Return those with this standing, in the order of their serial numbers."""
+        rows = self._transaction.driver_rows(
+            _LIST_SERIALS,
+            manufacturer_id=manufacturer_id,
+            standing=standing.value,
+            after=after,
+            most=limit,
         )
+        return [_serial(row) for row in rows]
 
     def count(self, manufacturer_id: str) -> int:
         """Return how many serial numbers were stated."""
@@ -395,6 +312,18 @@ class SqlFactorySerials:
     def remove_all(self, manufacturer_id: str) -> int:
         """Remove all of a manufacturer."""
         return self._transaction.driver_change(_REMOVE_SERIALS, manufacturer_id=manufacturer_id)
+
+
+def _serial(row: DriverRow) -> FactorySerialRecord:
+    tenant, of, number, standing, principal_id, created_at = row
+    return FactorySerialRecord(
+        tenant=tenant,
+        manufacturer_id=of,
+        serial=number,
+        standing=from_word(SerialStanding, standing),
+        principal_id=principal_id,
+        created_at=from_microseconds(created_at),
+    )
 
 
 def _spread(states: Sequence[EnrolmentState]) -> dict[str, str]:
@@ -422,19 +351,6 @@ def _changing(enrolment: DeviceEnrolmentRecord) -> dict[str, str | int | None]:
         "decided_by": enrolment.decided_by,
         "decided_at": to_optional_microseconds(enrolment.decided_at),
     }
-
-
-def _manufacturer(row: DriverRow) -> ManufacturerRecord:
-    id_, tenant, name, tag, most_pending, created_at, removed_at = row
-    return ManufacturerRecord(
-        id=id_,
-        tenant=tenant,
-        name=name,
-        tag=tag,
-        most_pending=most_pending,
-        created_at=from_microseconds(created_at),
-        removed_at=from_optional_microseconds(removed_at),
-    )
 
 
 def _enrolment(row: DriverRow) -> DeviceEnrolmentRecord:

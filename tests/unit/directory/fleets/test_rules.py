@@ -8,7 +8,7 @@ from doorward.audit.events import EventType
 from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.directory import principals as directory
-from doorward.directory.fleets import serials, tags
+from doorward.directory.fleets import manufacturers, serials, tags
 from doorward.directory.fleets.manufacturers import import_manufacturer
 from doorward.stores.fleet_records import ApprovalMode, EnrolmentState, SerialStanding
 from tests.support.factory import approve, enrol, enrolment, import_factory, new_factory, pending, request_for
@@ -284,6 +284,66 @@ def test_tags_are_removed_only_if_no_manufacturer_has_them(world):
     with refused(NotFound, "tag-unknown"):
         other = new_factory("other")
         import_manufacturer(world.services, "other", anchors=[other.root.der], tag="free", actor=OPERATOR)
+
+
+def test_a_changed_tag_decides_at_the_next_contact(world):
+    """A device that waits is judged by the tag as it is then; what a tag needs is checked as when it is added."""
+    tagged(world, ApprovalMode.AUTOMATIC)
+    acme = import_factory(world, "plain")
+    device = acme.device("SN-1")
+    assert pending(world, acme, device).reason == "serial-not-expected"
+    manufacturers.change_manufacturer(world.services, "plain", tag="sensors", actor=OPERATOR)
+    tags.change_tag(world.services, "sensors", approval=ApprovalMode.OPERATOR, groups=[], actor=OPERATOR)
+    world.clock.turn(minutes=2)
+    assert pending(world, acme, device).reason == "operator"
+    again = tags.change_tag(world.services, "sensors", approval=ApprovalMode.OPERATOR, actor=OPERATOR)
+    assert again.notes == ("sensors is so already",)
+    with refused(MalformedInput, "template-missing"):
+        tags.change_tag(
+            world.services, "sensors", approval=ApprovalMode.AUTOMATIC, name_template="", actor=OPERATOR
+        )
+    tags.change_tag(world.services, "sensors", approval=ApprovalMode.FIRST, actor=OPERATOR)
+    world.clock.turn(minutes=2)
+    assert enrol(world, acme, device).is_new
+    with world.work.read() as stores:
+        assert stores.enrolment_tags.by_name("sensors").closed_at is not None
+    assert (
+        tags.change_tag(
+            world.services, "sensors", approval=ApprovalMode.FIRST, actor=OPERATOR
+        ).value.closed_at
+        is None
+    )
+    assert [one.data["approval"] for one in world.events(EventType.TAG_CHANGED)] == [
+        "operator",
+        "first",
+        "first",
+    ]
+
+
+def test_a_changed_manufacturer(world, factory):
+    """Its limit and tag change with an event; what is so already changes nothing."""
+    done = manufacturers.change_manufacturer(world.services, "acme", most_pending=1, actor=OPERATOR)
+    assert done.value.manufacturer.most_pending == 1
+    pending(world, factory, factory.device("SN-1"))
+    with refused(RequestRefused, "enrolments-too-many"):
+        enrol(world, factory, factory.device("SN-2"))
+    again = manufacturers.change_manufacturer(world.services, "acme", most_pending=1, tag="", actor=OPERATOR)
+    assert again.notes == ("acme is so already",)
+    with refused(RequestRefused, "limit-refused"):
+        manufacturers.change_manufacturer(world.services, "acme", most_pending=0, actor=OPERATOR)
+    with refused(NotFound, "tag-unknown"):
+        manufacturers.change_manufacturer(world.services, "acme", tag="nothing", actor=OPERATOR)
+    (event,) = world.events(EventType.MANUFACTURER_CHANGED)
+    assert event.data["number"] == 1
+
+
+def test_barred_serial_numbers_are_listed(world, factory, monkeypatch):
+    """All of them, in pages; an expected one is none of them."""
+    monkeypatch.setattr(serials, "_BATCH", 2)
+    numbers = [f"SN-{number}" for number in range(5)]
+    serials.state_serials(world.services, "acme", numbers, SerialStanding.BARRED, actor=OPERATOR)
+    expect(world, "SN-9")
+    assert [one.serial for one in serials.list_barred(world.services, "acme")] == numbers
 
 
 @pytest.mark.parametrize("number", ["", " SN", "SN\n", "S" * 65, "SÑ"])
