@@ -29,20 +29,13 @@ MAX_BLOCK_EVENTS = 4096
 _FIRST_SALTS = 16
 
 
-class BlockOpening(NamedTuple):
-    """A personal value of a block: `place` is the number of its leaf in the block, from 0. A tuple, for speed."""
-
-    place: int
-    field: str
-    value: str
-
-
 class SubjectOpenings(NamedTuple):
     """The openings of a block about one subject, by place, then by field; the salts follow from the seed (32 bytes)."""
 
     subject: str
     seed: bytes
-    openings: Sequence[BlockOpening]
+    openings: Sequence[tuple[int, str, str]]
+    """(place of the leaf in the block, from 0; field; value)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +55,7 @@ class _Subject:
     seed: bytes
     stream: bytes
     used: int = 0
-    openings: list[BlockOpening] = field(default_factory=list)
+    openings: list[tuple[int, str, str]] = field(default_factory=list)
 
 
 class BlockBuilder:
@@ -99,7 +92,7 @@ class BlockBuilder:
         self.ids.append(event_id)
         self._leaves.append(leaf)
         for subject, name, value in openings:
-            self._subjects[subject].openings.append(BlockOpening(place, name, value))
+            self._subjects[subject].openings.append((place, name, value))
 
     def seal(self, event: Event) -> None:
         """Add an event.
@@ -132,9 +125,11 @@ class BlockBuilder:
         )
 
 
-def open_subject(openings: SubjectOpenings) -> Iterator[tuple[int, CommitmentOpening]]:
-    """Yield (place, opening) with the salts, in the order of the places."""
+def open_subject(openings: SubjectOpenings, first: int = 0) -> list[tuple[int, CommitmentOpening]]:
+    """Return (number of the leaf, opening) with the salts, in the order of the places; `first` is the block's number."""
     stream = derive_salts(openings.seed, len(openings.openings))
-    for start, (place, name, value) in zip(range(0, len(stream), SALT_BYTES), openings.openings, strict=True):
-        salt = stream[start : start + SALT_BYTES]
-        yield place, CommitmentOpening(name, value, salt, openings.subject)
+    subject, starts = openings.subject, range(0, len(stream), SALT_BYTES)
+    return [
+        (first + place, CommitmentOpening(name, value, stream[start : start + SALT_BYTES], subject))
+        for start, (place, name, value) in zip(starts, openings.openings, strict=True)
+    ]

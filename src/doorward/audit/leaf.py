@@ -184,8 +184,9 @@ def opens_leaf(leaf: bytes, name: str, value: str, salt: bytes) -> bool:
 
 def count_commitments(leaf: bytes) -> int:
     """Return the number of personal fields of a leaf, without parsing it; 0 for bytes that are not a leaf."""
-    _, found, rest = leaf.rpartition(b'"personal":{')  # names and digests contain no quote and no brace
-    return rest.partition(b"}")[0].count(b'":"') if found else 0
+    start = leaf.rfind(b'"personal":{')  # names and digests contain no quote and no brace
+    end = leaf.find(b"}", start)
+    return leaf.count(b'":"', start, len(leaf) if end < 0 else end) if start >= 0 else 0
 
 
 def render_canonical(value: object) -> bytes:

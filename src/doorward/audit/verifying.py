@@ -28,8 +28,8 @@ from doorward.audit.merkle import HASH_BYTES, NodeRun, leaf_hash
 from doorward.audit.note import parse_verifier_key
 from doorward.audit.report import LogFaultCode, VerificationReport
 
-BLOCK = 4096
-"""Leaves in memory at a time: some megabytes."""
+BLOCK = 1024
+"""Leaves in memory at a time: some megabytes, with their personal values."""
 _NOTHING = bytes(HASH_BYTES)
 """The hash used for a missing leaf; no leaf with this hash is known."""
 

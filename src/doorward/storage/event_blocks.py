@@ -112,12 +112,11 @@ class SqlEventBlocks:
         found: list[tuple[int, CommitmentOpening]] = []
         rows = self._transaction.driver_rows(_OPENINGS, above=start - MAX_BLOCK_EVENTS, end=end)
         for first, events, subject, content in rows:
-            if first + events > start:
-                found += [
-                    (first + place, opening)
-                    for place, opening in _opened(subject, content, events)
-                    if start <= first + place < end
-                ]
+            if first >= start and first + events <= end:
+                found += _opened(subject, content, first, events)
+            elif first + events > start:
+                opened = _opened(subject, content, first, events)
+                found += [one for one in opened if start <= one[0] < end]
         return found
 
     def erase_subject(self, tenant: str, subject: str) -> int:
@@ -157,11 +156,11 @@ def _unpacked(data: bytes, events: int) -> list[bytes]:
         return []
 
 
-def _opened(subject: str, content: bytes, events: int) -> list[tuple[int, CommitmentOpening]]:
+def _opened(subject: str, content: bytes, first: int, events: int) -> list[tuple[int, CommitmentOpening]]:
     try:
-        found = list(open_subject(unpack_openings(subject, content)))
-        if all(0 <= place < events for place, _ in found):
+        found = open_subject(unpack_openings(subject, content), first)
+        if not found or first <= found[0][0] <= found[-1][0] < first + events:
             return found
     except IntegrityError:
         pass
-    return [(0, CommitmentOpening(field="openings", value="", salt=b"", subject=subject))]
+    return [(first, CommitmentOpening("openings", "", b"", subject))]

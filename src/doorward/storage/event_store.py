@@ -276,12 +276,13 @@ class SqlEventStore(SqlEventOutbox):
 
     def openings(self, start: int, end: int) -> Iterator[tuple[int, CommitmentOpening]]:
         """Yield (leaf number, opening) by number, then by field name."""
-        rows = self._transaction.driver_rows(_OPENINGS, start=start, end=end)
-        singles = (
+        singles = [
             (number, CommitmentOpening(name, value, salt, subject))
-            for number, name, value, salt, subject in rows
-        )
-        yield from merge(singles, sorted(self._blocks.openings(start, end)))  # tuples: by number, then field
+            for number, name, value, salt, subject in self._transaction.driver_rows(
+                _OPENINGS, start=start, end=end
+            )
+        ]
+        yield from sorted(singles + self._blocks.openings(start, end))  # tuples: by number, then by field
 
     def erase_subject(self, tenant: str, subject: str) -> int:
         """Delete every opening with this subject id."""

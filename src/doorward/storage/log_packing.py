@@ -18,7 +18,7 @@ from typing import Any
 
 import zstandard
 
-from doorward.audit.block import MAX_BLOCK_EVENTS, BlockOpening, SubjectOpenings
+from doorward.audit.block import MAX_BLOCK_EVENTS, SubjectOpenings
 from doorward.audit.leaf import MAX_LEAF_BYTES, SALT_BYTES
 from doorward.core.errors import IntegrityError
 
@@ -58,12 +58,12 @@ def unpack_openings(subject: str, data: bytes) -> SubjectOpenings:
     try:
         columns: dict[str, Any] = json.loads(_decompress(data[SALT_BYTES:], MAX_OPENINGS_BYTES))
         found = [
-            BlockOpening(place, field, value)
+            (place, field, value)
             for field, (places, values) in columns.items()
             for place, value in zip(places, values, strict=True)
         ]
         if len(seed) == SALT_BYTES and all(
-            type(one.place) is int and isinstance(one.value, str) for one in found
+            type(place) is int and isinstance(value, str) for place, _, value in found
         ):
             return SubjectOpenings(subject, seed, sorted(found))
     except (ValueError, TypeError, AttributeError, RecursionError):

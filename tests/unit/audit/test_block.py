@@ -27,7 +27,7 @@ def test_the_events_of_a_block_come_back() -> None:
     block = sealed_block(*range(40))  # more salts than the first stream has
     assert [event.id for event in open_block(block)] == list(block.ids)
     assert [one.subject for one in block.openings] == [ALICE]
-    assert [(one.place, one.field) for one in block.openings[0].openings[:3]] == [
+    assert [(place, field) for place, field, _ in block.openings[0].openings[:3]] == [
         (0, "path"),
         (0, "source"),
         (1, "path"),
@@ -58,7 +58,7 @@ def test_each_subject_has_openings_of_its_own() -> None:
     builder = BlockBuilder(TENANT, event.retention, event.at, seeds())
     builder.seal(event)
     block = builder.build()
-    assert {one.subject: [opening.field for opening in one.openings] for one in block.openings} == {
+    assert {one.subject: [field for _, field, _ in one.openings] for one in block.openings} == {
         ALICE: ["source"],
         BOB: ["name"],
     }

@@ -7,7 +7,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.audit.block import BlockOpening, SubjectOpenings
+from doorward.audit.block import SubjectOpenings
 from doorward.core.errors import IntegrityError
 from doorward.storage.log_packing import pack_leaves, pack_openings, unpack_leaves, unpack_openings
 from tests.support.events import sealed_block
@@ -27,13 +27,13 @@ def test_leaves_and_openings_come_back() -> None:
 def test_no_personal_value_is_beside_the_leaves() -> None:
     """The packed leaves contain commitments only."""
     leaves = b"".join(unpack_leaves(pack_leaves(BLOCK.leaves), 3))
-    assert all(one.value.encode() not in leaves for one in BLOCK.openings[0].openings)
+    assert all(value.encode() not in leaves for _, _, value in BLOCK.openings[0].openings)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.text(st.characters(codec="utf-8"))), max_size=9))
 def test_any_value_comes_back(values: list[tuple[int, str]]) -> None:
     """Values of every script come back character for character."""
-    found = [BlockOpening(place, "path", value) for place, value in sorted(values)]
+    found = [(place, "path", value) for place, value in sorted(values)]
     openings = SubjectOpenings("per_a", SEED, found)
     assert unpack_openings("per_a", pack_openings(openings)) == openings
 
