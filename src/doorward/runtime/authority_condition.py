@@ -116,6 +116,7 @@ def examine_rollover(installation: Installation, now: datetime) -> list[Part]:
                 "replaced": len(progress.replaced),
                 "total": progress.total,
                 "percent": progress.percent,
+                "in_use": view.use.in_use if view.use is not None else 0,
                 "old": rollover.old_id,
                 "new": rollover.new_id,
             },
