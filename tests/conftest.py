@@ -8,6 +8,7 @@ everywhere (`needs(..., must=False)`: Java, 190 MB for one test of two) is skipp
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -39,6 +40,17 @@ def pytest_configure() -> None:
 def _configure_uncached(configure: Callable[..., None], **given: Any) -> None:
     """A logger that was kept on first use could not be listened to by any later test of the process."""
     configure(**{**given, "cache_logger_on_first_use": False})
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Leave what is loaded with the tests out of every search for garbage: it is most of the memory, and it stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,7 +3,7 @@
 python -m tools.checks unit     the tests without a server: unit, property, contract on fakes and SQLite
 python -m tools.checks test     the whole suite with coverage, and its gates
 python -m tools.checks lint     style, types, import contracts, file sizes, words
-python -m tools.checks prove    the long proofs
+python -m tools.checks prove    the long proofs, and the properties with all examples
 """
 
 from __future__ import annotations
@@ -24,13 +24,20 @@ WAITING_PROCESSES = "3"
 """For tests that wait for other processes half of their time."""
 
 
+WITH_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Where the environment forbids compiled files, each of hundreds of processes would compile the source, and pytest every test."""
+
+
 def run(*command: str, **environment: str) -> bool:
     """Run a command of this virtual environment; return whether it went well."""
     print(f"$ {' '.join(command)}", flush=True)
     program = Path(sys.executable).parent / command[0]
     return (
         subprocess.run(
-            [str(program), *command[1:]], cwd=ROOT, env={**os.environ, **environment}, check=False
+            [str(program), *command[1:]],
+            cwd=ROOT,
+            env={**os.environ, **WITH_BYTECODE, **environment},
+            check=False,
         ).returncode
         == 0
     )
@@ -114,8 +121,20 @@ def examples() -> list[str]:
 
 
 def prove() -> bool:
-    """Run the long proofs."""
-    return report({"proofs": run("pytest", "tests/prove", "-q", "-s")})
+    """Run the long proofs, and the properties with all examples."""
+    return report(
+        {
+            "proofs": run("pytest", "tests/prove", "-q", "-s"),
+            "properties": run(
+                "pytest",
+                "tests/property",
+                "tests/unit/enforcement",
+                *_processes(PROCESSES),
+                "-q",
+                TESTS_WITH_ALL_EXAMPLES="1",
+            ),
+        }
+    )
 
 
 def sizes() -> bool:

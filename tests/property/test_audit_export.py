@@ -9,6 +9,7 @@ from doorward.audit.export import render_export, verify_export
 from doorward.audit.log import sign_checkpoint
 from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER, fill
 from tests.support.events import MemoryEventStore
+from tests.support.examples import examples
 from tests.support.ports import NOON
 
 STORE = MemoryEventStore()
@@ -38,7 +39,7 @@ def test_any_lines_are_judged(lines: list[bytes]) -> None:
     assert report.faults
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.integers(0, len(FILE) - 2), st.integers(0, 255))
 def test_no_altered_byte_goes_unnoticed(place: int, byte: int) -> None:
     """One byte replaced anywhere, header, leaf, hash, value or salt, is a fault."""
@@ -46,7 +47,7 @@ def test_no_altered_byte_goes_unnoticed(place: int, byte: int) -> None:
     assert (check(altered) == 0) == (altered == FILE)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.integers(0, len(REDACTED) - 2), st.integers(1, 400))
 def test_nothing_is_cut_out_unnoticed(start: int, length: int) -> None:
     """A piece cut out anywhere is a fault (only whole personal values may go: that is erasure)."""

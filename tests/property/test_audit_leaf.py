@@ -13,6 +13,7 @@ from doorward.audit.leaf import check_personal, count_commitments, opens_leaf, p
 from doorward.audit.values import INVALID, MAX_INTEGER, line_length
 from doorward.core.errors import MalformedInput
 from tests.support.events import ALICE, request_answered, seal
+from tests.support.examples import examples
 from tests.support.ports import NOON
 
 tokens = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=20)
@@ -48,7 +49,7 @@ def events(draw: st.DrawFn) -> Event:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(events(), st.binary(min_size=32, max_size=32))
 def test_every_event_is_read_back(event: Event, salt: bytes) -> None:
     """The leaf of any event gives its public fields, and its openings open it; no other value does."""
@@ -64,7 +65,7 @@ def test_every_event_is_read_back(event: Event, salt: bytes) -> None:
         assert not opens_leaf(sealed.leaf, opening.field, opening.value + "x", opening.salt)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(events(), st.binary(min_size=32, max_size=32))
 def test_no_long_personal_value_shows_in_the_leaf(event: Event, salt: bytes) -> None:
     """A personal value never occurs in the leaf, unless what is public says the same (short ones may, by chance)."""
@@ -74,7 +75,7 @@ def test_no_long_personal_value_shows_in_the_leaf(event: Event, salt: bytes) -> 
         assert len(value) < 12 or value.encode() in public or value.encode() not in leaf
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_leaf_or_malformed(data: bytes) -> None:
     """Parsing a leaf never raises a foreign exception."""
@@ -88,7 +89,7 @@ def test_any_bytes_are_a_leaf_or_malformed(data: bytes) -> None:
 LEAF = seal(request_answered(1)).leaf
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.integers(0, len(LEAF)), st.integers(0, len(LEAF)), st.binary(max_size=6))
 def test_a_changed_leaf_is_canonical_or_malformed(start: int, end: int, patch: bytes) -> None:
     """A leaf with anything cut out or put in is malformed, or another leaf in canonical form."""

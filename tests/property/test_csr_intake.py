@@ -10,6 +10,7 @@ from doorward.core.errors import MalformedInput
 from doorward.core.ports import KeyKind
 from doorward.pki.csr import build_csr, parse_csr
 from tests.support.certificates.issuing import cached_key
+from tests.support.examples import examples
 
 REQUESTS = [
     parse_csr(build_csr(cached_key(kind), "alice", ["a.corp.example"])).der
@@ -32,7 +33,7 @@ def test_any_bytes(data):
     check(data)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.sampled_from(REQUESTS), st.data())
 def test_damaged_requests(der, data):
     """One damaged octet, a cut or an insertion never crashes, and what the proof covers never changes."""

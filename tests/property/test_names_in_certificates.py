@@ -23,6 +23,7 @@ from doorward.verification.verifier import (
 )
 from tests.support import records
 from tests.support.certificates.issuing import TRUST_DOMAIN, toy_ca
+from tests.support.examples import examples
 from tests.support.ports import NOON
 
 CA = toy_ca("Property Root")
@@ -83,7 +84,7 @@ def test_any_bytes(data):
         parse_certificate(data)
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(
     st.sampled_from(LEAVES),
     st.integers(0, 10**6),
@@ -126,7 +127,7 @@ def test_good_means_that_every_step_was_good(leaf, state, account, issued, shift
     assert (judgement.principal is not None) is good
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     st.sampled_from([ExtensionOID.SUBJECT_ALTERNATIVE_NAME, ExtensionOID.EXTENDED_KEY_USAGE]),
     st.binary(max_size=60),

@@ -22,6 +22,7 @@ from doorward.pki.ocsp import (
     sign_response,
 )
 from tests.support.certificates.issuing import toy_ca
+from tests.support.examples import examples
 from tests.support.ports import NOON
 
 CA = toy_ca("Property Root")
@@ -62,7 +63,7 @@ def test_any_bytes(data):
     check(data)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.integers(0, len(REQUEST) - 1), st.integers(0, 255), st.booleans())
 def test_damaged_requests(place, octet, insert):
     """A damaged octet or an inserted one never crashes the reader."""

@@ -13,6 +13,7 @@ from doorward.verification.identity import IdentityRule, SanSource, identify
 from tests.support.certificates.issuing import cached_key, certify
 from tests.support.certificates.judging import judge_partner, partner
 from tests.support.certificates.status import list_of
+from tests.support.examples import examples
 
 ROOT = certify("Root")
 ALICE = certify("alice", ROOT, ca=False, names=[x509.RFC822Name("alice@clinic.example")])
@@ -29,7 +30,7 @@ GENERAL = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.integers(0, len(ALICE.der) - 1), st.integers(1, 255))
 def test_no_altered_certificate_is_let_in(position, difference):
     """One octet anywhere: what was signed, the algorithm, the signature, the frame."""
@@ -39,7 +40,7 @@ def test_no_altered_certificate_is_let_in(position, difference):
     assert judge_partner(bytes(der), CLINIC, crls=LISTS).verdict.outcome is Outcome.BAD
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(GENERAL, max_size=3), st.sampled_from(SanSource), st.booleans())
 def test_an_identity_has_one_reading(names, source, bound):
     """For any certificate, the principal's name can be split into partner and identity again."""

@@ -25,6 +25,7 @@ from doorward.verification.path.constraints import (
 )
 from doorward.verification.path.names import canonicalise_name
 from tests.support.certificates.issuing import certify
+from tests.support.examples import examples
 
 ROOT = certify(
     "Root",
@@ -58,14 +59,14 @@ def parse(der: bytes) -> None:
     assert time.process_time() - began < 5
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_certificate_or_malformed(der):
     """Random bytes."""
     parse(der)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     st.sampled_from(SEEDS),
     st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=3),
@@ -78,7 +79,7 @@ def test_mutated_certificates_are_read_or_malformed(der, edits):
     parse(bytes(changed))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.sampled_from(SEEDS), st.integers(0, 2000), st.integers(0, 40), st.binary(max_size=40))
 def test_spliced_certificates_are_read_or_malformed(der, start, length, piece):
     """A piece of a certificate replaced by another."""

@@ -18,6 +18,7 @@ from doorward.verification.path.constraints import ComparisonBudget
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.validation import check_path
 from tests.support.certificates.issuing import CertifiedKey, cached_key, certify
+from tests.support.examples import examples
 from tests.support.ports import NOON
 
 INPUTS = PathInputs(max_intermediates=3)
@@ -87,7 +88,7 @@ def some_path_is_good(leaf: CertifiedKey, nodes: list[CertifiedKey], anchors: se
     return not check_leaf(leaf.parsed, INPUTS, NOON) and grows((leaf,))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(SPINES, st.lists(FAULT_NAMES, min_size=4, max_size=4), st.lists(EDGES, max_size=4), st.integers(0, 9))
 def test_a_path_is_found_exactly_if_there_is_one(spine, faults, more, second):
     """Three names, two keys each, up to eight certificates, a fault here and there, one or two anchors."""

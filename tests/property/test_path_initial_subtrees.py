@@ -17,6 +17,7 @@ from doorward.verification.path.constraints import ComparisonBudget
 from doorward.verification.path.subtree_text import parse_subtree
 from doorward.verification.path.validation import check_path
 from tests.support.certificates.issuing import CertifiedKey, cached_key, certify
+from tests.support.examples import examples
 
 DN = x509.Name.from_rfc4514_string
 SUBTREES = {
@@ -61,7 +62,7 @@ def below(subject: str, issuer_subject: str, names: tuple[x509.GeneralName, ...]
     return leaf, again, issuing
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     TEXTS,
     TEXTS,

@@ -16,6 +16,7 @@ from doorward.policy.paths import PathPattern
 from doorward.policy.selectors.principals import KIND
 from doorward.policy.selectors.table import KEYS, Selector, select
 from doorward.policy.subject import Subject
+from tests.support.examples import examples
 from tests.support.policies import rules, subjects
 
 ANY_METHOD = "*"
@@ -73,7 +74,7 @@ def selects_all_of(wide: Selector, narrow: Selector) -> bool:
 
 
 @given(few)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_sets_and_pairs_agree(some: list[Rule]) -> None:
     """What covers a rule, and what may meet it, is the same however it is found."""
     coverage = Coverage(some)
@@ -87,7 +88,7 @@ def test_sets_and_pairs_agree(some: list[Rule]) -> None:
 
 
 @given(few, subjects)
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 def test_what_is_said_of_rules_holds_for_every_subject(some: list[Rule], subject: Subject) -> None:
     """Who is selected by a covered rule is selected by the covering one; rules that select one subject may meet.
 

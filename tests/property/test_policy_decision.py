@@ -21,6 +21,7 @@ from doorward.policy.decision import (
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.paths import owner_segment
 from doorward.policy.subject import Subject
+from tests.support.examples import examples
 from tests.support.grants import decide_by_grants
 from tests.support.policies import APP_ID, TENANT, apps, requests, showing_requests, subjects
 
@@ -36,7 +37,7 @@ def is_open(app: AppPolicy, request: Request) -> bool:
 
 
 @given(apps, subjects, showing_requests)
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_what_is_public_is_for_everybody(app: AppPolicy, subject: Subject, request: Request) -> None:
     """No client gets more access without its certificate."""
     if is_open(app, request):
@@ -45,7 +46,7 @@ def test_what_is_public_is_for_everybody(app: AppPolicy, subject: Subject, reque
 
 
 @given(apps, subjects, showing_requests)
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 def test_rules_and_grants_agree(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Judging by rules, and by the equation on grants and residuals, is the same for every input."""
     grants = permissions_of(app, TENANT, APP_ID, subject).grants
@@ -55,7 +56,7 @@ def test_rules_and_grants_agree(app: AppPolicy, subject: Subject, request: Reque
 
 
 @given(apps, subjects, showing_requests)
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_what_is_allowed_is_admitted(app: AppPolicy, subject: Subject, request: Request) -> None:
     """A connection for which some request could pass is never refused; without an active principal only public paths remain."""
     if good(app, subject, request):
@@ -67,7 +68,7 @@ def test_what_is_allowed_is_admitted(app: AppPolicy, subject: Subject, request: 
 
 
 @given(apps, apps, subjects, subjects, showing_requests)
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 def test_loss_is_never_missed(
     old: AppPolicy, new: AppPolicy, before: Subject, after: Subject, request: Request
 ) -> None:
@@ -82,7 +83,7 @@ def test_loss_is_never_missed(
 
 
 @given(apps, subjects)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_ids_tell_what_was_permitted(app: AppPolicy, subject: Subject) -> None:
     """Without the facts, the ids that a judgement gave name the rules that selected the subject then."""
     then = permissions_of(app, TENANT, APP_ID, subject)
@@ -93,7 +94,7 @@ def test_ids_tell_what_was_permitted(app: AppPolicy, subject: Subject) -> None:
 
 
 @given(apps, subjects, showing_requests)
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_findings_explain_the_outcome(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Every rule has a finding, and the determining ones are those that hold and decide."""
     decision = decide(app, TENANT, APP_ID, subject, request)

@@ -10,6 +10,7 @@ from doorward.core.errors import ConfigurationError
 from doorward.policy.analysis import check_names, diff_documents
 from doorward.policy.document import append_app, parse_document, render_document
 from doorward.policy.model import Document
+from tests.support.examples import examples
 from tests.support.policies import documents
 
 FULL = """\
@@ -70,21 +71,21 @@ def parsed(text: str) -> Document | None:
 
 
 @given(st.text() | yaml_like)
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_parser_is_total(text: str) -> None:
     """Any text gives a document or faults."""
     parsed(text)
 
 
 @given(st.integers(0, len(FULL)), st.integers(0, 12), st.sampled_from(WORDS) | st.text(max_size=3))
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_parser_is_total_on_damaged_documents(at: int, cut: int, put: str) -> None:
     """A good document, damaged anywhere, gives a document or faults."""
     parsed(FULL[:at] + put + FULL[at + cut :])
 
 
 @given(documents)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_render_round_trip(document: Document) -> None:
     """What is rendered reads back as the same document, and renders the same again."""
     text = render_document(document)
@@ -93,7 +94,7 @@ def test_render_round_trip(document: Document) -> None:
 
 
 @given(documents, documents)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_differences(old: Document, new: Document) -> None:
     """There is a difference exactly if the documents differ, and each is one line."""
     found = diff_documents(old, new)
@@ -103,7 +104,7 @@ def test_differences(old: Document, new: Document) -> None:
 
 
 @given(documents)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_append_to_any_document(document: Document) -> None:
     """An application can be added to any document and changes nothing else."""
     text = append_app(render_document(document), "added", hosts=["added.test"], upstream="http://127.0.0.1:1")
@@ -113,7 +114,7 @@ def test_append_to_any_document(document: Document) -> None:
 
 
 @given(documents)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_findings(document: Document) -> None:
     """Every finding names an application and a rule of it or none, or a key of the document, and reads as one line."""
     no_principals: list[Principal] = []

@@ -13,6 +13,7 @@ from doorward.policy.equivalence import SubjectEquivalence
 from doorward.policy.model import AppPolicy
 from doorward.policy.selectors.table import BY_WORD, KEYS
 from doorward.policy.subject import Subject
+from tests.support.examples import examples
 from tests.support.policies import APP_ID, TENANT, apps, subjects, word_values
 from tests.support.ports import NOON
 from tests.unit.gateway.live import live
@@ -24,7 +25,7 @@ def test_every_word_has_values_to_test_with() -> None:
 
 
 @given(st.sampled_from(sorted(BY_WORD)), st.data(), subjects, subjects)
-@settings(max_examples=1500)
+@settings(max_examples=examples(1500))
 def test_a_word_tells_its_viewer_what_it_can_tell_apart(
     word: str, data: st.DataObject, one: Subject, other: Subject
 ) -> None:
@@ -37,7 +38,7 @@ def test_a_word_tells_its_viewer_what_it_can_tell_apart(
 
 
 @given(apps, subjects, subjects)
-@settings(max_examples=1500)
+@settings(max_examples=examples(1500))
 def test_equal_keys_mean_equal_permissions(app: AppPolicy, one: Subject, other: Subject) -> None:
     """Two subjects that are alike to an application are judged alike by each of its selectors, and in all."""
     likeness = SubjectEquivalence(app)
@@ -47,7 +48,7 @@ def test_equal_keys_mean_equal_permissions(app: AppPolicy, one: Subject, other: 
 
 
 @given(apps, st.lists(subjects, min_size=2, max_size=6))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_live_connections_never_share_what_is_not_theirs(app: AppPolicy, some: list[Subject]) -> None:
     """What the gateway keeps for those who are alike is what each of them would be given alone."""
     authorities = PermissionsCache({APP_ID: app}, NOON)

@@ -18,6 +18,7 @@ from doorward.policy.normalisation import (
     normalise,
 )
 from doorward.policy.paths import Exact, Form, PathPattern, Prefix
+from tests.support.examples import examples
 
 PIECES = [
     "/",
@@ -86,7 +87,7 @@ def form_matches(form: Form, text: str) -> bool:
 
 
 @given(raw_paths | st.binary(max_size=40))
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_normaliser_is_total_and_settles(raw: str | bytes) -> None:
     """Any text or bytes give a path or a refusal, and a normalised path stays as it is."""
     path = normalise(raw)
@@ -97,7 +98,7 @@ def test_normaliser_is_total_and_settles(raw: str | bytes) -> None:
 
 
 @given(texts_without_newline)
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 def test_expression_says_what_the_code_says(text: str) -> None:
     """The expression that Envoy refuses by, and the checks in Python, agree on every text."""
     refused = any(re.fullmatch(regex, text) for regex in REFUSED_PATH_REGEXES)
@@ -105,7 +106,7 @@ def test_expression_says_what_the_code_says(text: str) -> None:
 
 
 @given(st.lists(st.integers(0x80, 0xFF), min_size=1, max_size=5).map(bytes))
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 def test_expression_knows_utf8(octets: bytes) -> None:
     """Escaped octets are accepted exactly if they are UTF-8."""
     text = "/" + "".join(f"%{octet:02x}" for octet in octets) + "x"
@@ -114,7 +115,7 @@ def test_expression_knows_utf8(octets: bytes) -> None:
 
 
 @given(st.text() | odd_text.map("/{}".format))
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_patterns_are_total(text: str) -> None:
     """Any text gives a pattern or MalformedInput."""
     with contextlib.suppress(MalformedInput):
@@ -122,7 +123,7 @@ def test_patterns_are_total(text: str) -> None:
 
 
 @given(odd_text.filter(lambda text: not set(text) & set("/*?")))
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_the_mend_is_accepted(segment: str) -> None:
     """Where a better spelling is offered, it is a pattern, and covers the path as it was spelt."""
     try:
@@ -135,14 +136,14 @@ def test_the_mend_is_accepted(segment: str) -> None:
 
 
 @given(patterns, clean_paths)
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_forms_match_what_patterns_match(pattern: PathPattern, path: NormalisedPath) -> None:
     """The compiled matchers accept a path exactly if the pattern does."""
     assert any(form_matches(form, path.text) for form in pattern.forms()) is pattern.matches(path)
 
 
 @given(patterns, patterns, clean_paths)
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_cover_and_overlap(one: PathPattern, other: PathPattern, path: NormalisedPath) -> None:
     """A covering pattern has every path of the other; patterns that share a path overlap."""
     if one.covers(other) and other.matches(path):

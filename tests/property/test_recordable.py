@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from doorward.audit.events import CATALOGUE, EventType, FieldKind
 from doorward.audit.leaf import MAX_LEAF_BYTES, parse_leaf, seal_event
 from doorward.stores.events import new_event
+from tests.support.examples import examples
 from tests.support.ports import NOON
 from tests.support.world import empty_world
 
@@ -29,7 +30,7 @@ BY_KIND: dict[FieldKind, st.SearchStrategy[Any]] = {
 }
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(kind=st.sampled_from(EventType), data=st.data())
 def test_any_value_from_outside_can_be_recorded(kind, data):
     """Any number and any text in any field that may hold such, all of them at once: there is an event, and a leaf.

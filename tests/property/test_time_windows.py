@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.policy.time_windows import TimeWindow, find_zone, window_state
+from tests.support.examples import examples
 
 ZONES = (
     "UTC",
@@ -42,7 +43,7 @@ moments = st.builds(
 
 
 @given(windows, moments)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_the_next_change_is_the_first_minute_that_differs(window: TimeWindow, now: datetime) -> None:
     """Looking at the clock each minute finds no change before the one that is foretold, and finds that one."""
     zone, found = find_zone(window.zone), window_state(window, now)

@@ -14,6 +14,7 @@ from doorward.wire import est, jose
 from doorward.wire.client_cert import parse_client_cert, render_client_cert
 from doorward.wire.forwarded_chain import parse_forwarded_chain
 from doorward.wire.header_text import decode_header_text, encode_header_text
+from tests.support.examples import examples
 from tests.support.ports import NOON
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -101,7 +102,7 @@ def test_jwks_are_total(jwk: dict[str, object]) -> None:
         jose.parse_jwk(jwk)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.integers(0, len(TOKEN) - 1), st.text(max_size=2))
 def test_a_damaged_assertion_never_verifies(at: int, other: str) -> None:
     """One place of a true assertion replaced by other text is refused with an error of ours."""

@@ -45,6 +45,7 @@ from doorward.runtime.compose import Installation
 from doorward.runtime.evidence import Evidence
 from doorward.runtime.gateway import build_options, envoy_binary
 from doorward.runtime.initialise import initialise
+from doorward.runtime.layout import Layout
 from doorward.runtime.pem import as_pem
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
@@ -52,6 +53,7 @@ from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
 from doorward.storage import keystore
 from doorward.stores.services import Services
 from tests.support.altering import Alteration, AlteringApi
+from tests.support.sql_store import template
 from tests.support.upstream import Upstream, running_upstream
 
 if TYPE_CHECKING:
@@ -364,12 +366,22 @@ def founded(*, quick: bool = False, unlocked: bool = True, **settings: Any) -> I
     """
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(short_folder())
+        wanted = settings_in(folder, **settings)
+        if not wanted.database:
+            _put_tables(Layout(wanted.data))
         with quick_keys() if quick else contextlib.nullcontext():
-            made = initialise(settings_in(folder, **settings), SystemRandom(), actor=ACTOR).settings
+            made = initialise(wanted, SystemRandom(), actor=ACTOR).settings
             installation = stack.enter_context(contextlib.closing(Installation(made)))
             if unlocked:
                 installation.unlock()
         yield installation
+
+
+def _put_tables(layout: Layout) -> None:
+    """Put a database there that was migrated already, as an interrupted founding leaves it."""
+    layout.create()
+    layout.database.write_bytes(template())
+    layout.database.chmod(0o600)
 
 
 def parts_of(installation: Installation, upstream: Upstream) -> dict[str, Any]:

@@ -103,21 +103,18 @@ def _apply(door: Doorway, text: str) -> Result:
 # garbage in the gateway's own files, found at the next start
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"garbage\n" * 50, b"\xff\x00" * 500], ids=["empty", "text", "bytes"]
-)
-def test_garbage_in_what_a_gateway_left(content: bytes) -> None:
+def test_garbage_in_what_a_gateway_left() -> None:
     """The journal, certificates and runs that an earlier start left may be garbage: the door opens all the same."""
     with open_house() as house:
         house.apply(RULES)
         alice = house.person("alice", "staff")
         assert house.get(alice, "/reports/1").status == 200
-        assert house.stop() == 0
-        spoilt = _spoil(house, content)
-        assert {"connections.journal", "chain.pem", "epoch"} <= spoilt
-        house.start()
-        assert eventually(lambda: house.lets_in(alice, "/reports/1"), 15), house.words()
-        assert house.stop() == 0
+        for content in (b"", b"garbage\n" * 50, b"\xff\x00" * 500):
+            assert house.stop() == 0
+            spoilt = _spoil(house, content)
+            assert {"connections.journal", "chain.pem", "epoch"} <= spoilt
+            house.start()
+            assert eventually(lambda: house.lets_in(alice, "/reports/1"), 60), (content[:9], house.words())
 
 
 def _spoil(house: House, content: bytes) -> set[str]:

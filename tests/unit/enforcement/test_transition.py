@@ -22,6 +22,7 @@ from doorward.policy.model import AppPolicy, Effect, HttpUpstream, Rule
 from doorward.policy.selectors.table import select
 from doorward.policy.subject import Subject
 from tests.support import records
+from tests.support.examples import examples
 
 TENANT, APP = "ten_default", "app_pay"
 
@@ -152,7 +153,7 @@ def ids_of(app: AppPolicy, groups: frozenset[str]) -> frozenset[str]:
     return frozenset(permissions_of(app, TENANT, APP, Subject(principal=person)).grants)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(st.tuples(rules, memberships), min_size=2, max_size=5))
 def test_no_connection_ever_shows_an_id_that_it_does_not_deserve(
     story: list[tuple[list[tuple[Effect, frozenset[str]]], list[frozenset[str]]]],

@@ -20,6 +20,7 @@ from doorward.policy.app_limits import AppLimits
 from doorward.policy.model import AppPolicy, Effect
 from doorward.policy.normalisation import NormalisedPath, normalise
 from doorward.policy.request_headers import HeaderOptions
+from tests.support.examples import examples
 from tests.support.policies import APP_ID, TENANT, apps, raw_paths
 from tests.support.resources import build_resources
 from tests.unit.enforcement.envoy.test_rules import state_of
@@ -73,7 +74,7 @@ def test_the_number_of_slices_is_bounded() -> None:
     assert len(slices[-1][1]) == 10
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(apps, raw_paths)
 def test_no_rule_is_lost_by_slicing(app: AppPolicy, raw: str) -> None:
     """The first route that takes a path has every rule that holds there."""

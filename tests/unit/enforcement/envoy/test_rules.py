@@ -27,6 +27,7 @@ from doorward.policy.normalisation import PathRefused, normalise
 from doorward.policy.paths import owner_segment
 from doorward.policy.requirements import ANY_FACTOR, SECOND_FACTORS
 from doorward.policy.subject import Subject
+from tests.support.examples import examples
 from tests.support.grants import decide_by_grants
 from tests.support.policies import APP_ID, TENANT, apps, requests, showing_requests, subjects
 from tests.support.ports import NOON
@@ -45,7 +46,7 @@ def state_of(*ids: str, judged: str = JUDGED, owner: str = NOBODY) -> dict[str, 
     }
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(apps, subjects, requests)
 def test_the_compiled_table_decides_as_the_judge_does(
     app: AppPolicy, subject: Subject, request: Request
@@ -73,7 +74,7 @@ def session_of(request: Request, time: datetime) -> BoundSession | None:
     return BoundSession(times, time) if times else None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(apps, subjects, showing_requests)
 def test_sessions_decide_as_the_judge_does(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Factors of a bound session, none without one; and a factor would help exactly if the judge says so."""
@@ -105,7 +106,7 @@ def test_sessions_decide_as_the_judge_does(app: AppPolicy, subject: Subject, req
             assert helps is (Reason.FACTOR_MISSING in decision.reasons)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(apps, subjects, requests)
 def test_nothing_passes_unjudged(app: AppPolicy, subject: Subject, request: Request) -> None:
     """Grants without the fact `judged` only allow public requests."""
@@ -125,7 +126,7 @@ def test_nothing_passes_unjudged(app: AppPolicy, subject: Subject, request: Requ
     assert (status == FORWARDED) is is_open
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(apps)
 def test_no_id_is_ever_negated(app: AppPolicy) -> None:
     """Absence of an id proves nothing: a connection may be older than the rule."""
