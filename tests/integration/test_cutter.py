@@ -95,7 +95,7 @@ def test_one_connection_ends_and_the_others_go_on(
     result = cutter.cut(facts_of(client))
     assert (result.mechanism, result.outcome, result.ended) == (mechanism, CutOutcome.CUT, True)
     assert has_ended(client)
-    assert result.seconds < 0.5
+    assert result.seconds < 5  # some milliseconds, where the machine does nothing else
     assert all(alive() for _, alive in others)
 
 

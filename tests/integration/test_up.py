@@ -369,7 +369,7 @@ def test_a_start_can_be_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     timer.start()
     began = time.monotonic()
     assert stage.up.start(stop) is False
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60  # it would wait for 300 s
     assert stage.told() == ["serve started", "serve ended"]
 
 

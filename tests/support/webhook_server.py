@@ -1,12 +1,14 @@
-"""A webhook receiver for tests, plain http on this machine: it keeps what was posted, and answers as it is told."""
+"""A webhook receiver for tests, on this machine: it keeps what was posted, and answers as it is told."""
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -19,8 +21,8 @@ class RunningWebhook:
 
 
 @contextmanager
-def webhook_server() -> Iterator[RunningWebhook]:
-    """Run one."""
+def webhook_server(certified: tuple[Path, Path] | None = None) -> Iterator[RunningWebhook]:
+    """Run one; with the files of a chain for `localhost` and its key it speaks TLS, otherwise plain HTTP."""
     running = RunningWebhook()
 
     class Handler(BaseHTTPRequestHandler):
@@ -37,6 +39,11 @@ def webhook_server() -> Iterator[RunningWebhook]:
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     running.url = f"http://127.0.0.1:{server.server_port}/hook?from=doorward"
+    if certified is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*certified)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        running.url = f"https://localhost:{server.server_port}/hook"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
