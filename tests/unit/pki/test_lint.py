@@ -20,6 +20,7 @@ from doorward.core.ports import KeyKind
 from doorward.pki.lint import URL_LIMIT, lint_certificate
 from doorward.pki.profiles import (
     BACKDATE,
+    CROSS,
     DEVICE,
     ISSUING,
     NO_REV_AVAIL,
@@ -221,6 +222,18 @@ def test_a_ca_with_path_length_zero_certifies_no_ca():
     """An issuing CA cannot make another."""
     draft = authority(ISSUING, BELOW)
     assert draft.lint() == ["issuer-path-length"]
+
+
+def test_a_path_length_leaves_room_for_what_is_below():
+    """Below a root with path length 1 there is an issuing CA and no cross-certificate, which would need 2."""
+    for length, profile, faults in (
+        (1, ISSUING, []),
+        (1, CROSS, ["issuer-path-length"]),
+        (2, CROSS, []),
+        (None, CROSS, []),
+    ):
+        issuer = toy_ca("Above", path_length=length, key=CA.key)
+        assert authority(profile, issuer).lint() == faults
 
 
 def test_lifetimes_stay_within_the_profile_and_the_issuer():
