@@ -25,11 +25,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
-from hashlib import sha256
 
 from doorward.agent.renewal import Advice
 from doorward.agent.state import AgentState, Problem
 from doorward.core.errors import DoorwardError
+from doorward.core.spread import fraction_of
 from doorward.pki.lifecycle import renewal_time
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
@@ -242,5 +242,4 @@ def _pause(failures: int, left: timedelta) -> timedelta:
 
 def _jitter(sha: str, count: int) -> float:
     """Return a number from -0.2 to 0.2 that differs between certificates and tries, and is the same in each process."""
-    drawn = int.from_bytes(sha256(f"{sha}:{count}".encode()).digest()[:4]) / 2**32
-    return 0.4 * drawn - 0.2
+    return 0.4 * fraction_of(f"{sha}:{count}") - 0.2

@@ -11,8 +11,6 @@ Standard: RFC 8446 sections 4.2.4 and 4.3.2.
 
 from __future__ import annotations
 
-import textwrap
-from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from doorward.core.errors import MalformedInput
 from doorward.verification.path.ca_names import CA_NAMES_LIMIT, count_ca_name_octets
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.name_parsing import parse_name
+from doorward.wire.pem import as_pem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +60,7 @@ def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> DoorTrust:
             parsed = parse_path_certificate(one)
             if not any(parse_name(name).malformed for name in (parsed.subject_der, parsed.issuer_der)):
                 authorities.append(parsed)
-    pem = {_as_pem(one.der) for one in authorities}
+    pem = {as_pem(one.der) for one in authorities}
     return DoorTrust(
         authorities=tuple(sorted(pem)), named=count_ca_name_octets(authorities) <= CA_NAMES_LIMIT
     )
-
-
-def _as_pem(der: bytes) -> str:
-    lines = textwrap.wrap(b64encode(der).decode("ascii"), 64)
-    return "\n".join(["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""])

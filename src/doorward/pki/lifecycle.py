@@ -13,13 +13,13 @@ Standard: RFC 5280 section 5.3.1 (reasons; a hold is the only revocation that ca
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import RequestRefused
+from doorward.core.spread import fraction_of
 
 
 class LifecycleStep(Enum):
@@ -53,7 +53,6 @@ same time must not all be renewed at the same time."""
 LATEST = 9 / 10
 """No renewal is planned after this part of the life: an attempt must be able to fail and be repeated."""
 
-_STEPS = 1 << 64
 
 _HINTS = {
     CertificateState.INTENDED: "it was never issued, so there is nothing to hold or revoke",
@@ -148,7 +147,5 @@ def renewal_time(not_before: datetime, not_after: datetime, key: str) -> datetim
     begin, life = not_before.astimezone(UTC), not_after - not_before
     if not_after <= not_before:
         return begin.replace(microsecond=0)
-    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-    drawn = int.from_bytes(digest[:8]) / _STEPS  # 0 to 1, evenly spread
-    part = RENEW_AFTER + (1 - RENEW_AFTER) * SPREAD * (2 * drawn - 1)
+    part = RENEW_AFTER + (1 - RENEW_AFTER) * SPREAD * (2 * fraction_of(key) - 1)
     return max(begin, (begin + life * min(part, LATEST)).replace(microsecond=0))

@@ -5,18 +5,15 @@ Not here: what is in a file (certificate_files).
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 
 from doorward.core.errors import MalformedInput
 from doorward.files import read_limited
+from doorward.wire.pem import as_pem
+
+__all__ = ["LARGEST_FILE", "as_pem", "read_bounded"]
 
 LARGEST_FILE = 1 << 20
-
-
-def as_pem(*certificates: bytes) -> str:
-    """Return DER certificates as one PEM text, in the given order."""
-    return "".join(ssl.DER_cert_to_PEM_cert(der) for der in certificates)
 
 
 def read_bounded(path: Path, limit: int = LARGEST_FILE) -> bytes:

@@ -9,10 +9,7 @@ Standard: RFC 6750 section 2.1, RFC 5967 (application/pkcs10), RFC 8555 section 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -25,6 +22,7 @@ from doorward.web.edge import read_body
 from doorward.web.identity import source_of
 from doorward.web.pool import UseCasePool
 from doorward.web.throttle import AttemptThrottle
+from doorward.wire.pem import as_pem
 
 MAX_BODY_BYTES = 32 * 1024
 """Twice the limit for a CSR (pki.csr), so that the client gets the parser's more exact message."""
@@ -85,7 +83,7 @@ async def read_request(request: Request) -> bytes:
 
 def render_issued(issued: Issued, *, wants_json: bool) -> Response:
     """Return a new certificate with its chain: PEM, leaf first, or JSON."""
-    pem = _to_pem(issued.chain_der)
+    pem = list(map(as_pem, issued.chain_der))
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
     if not wants_json:
         return Response("".join(pem), status_code=201, media_type=CHAIN_TYPE, headers=headers)
@@ -102,10 +100,6 @@ def render_issued(issued: Issued, *, wants_json: bool) -> Response:
         "chain": pem[1:],
     }
     return JSONResponse(value, status_code=201, headers=headers)
-
-
-def _to_pem(chain: Sequence[bytes]) -> list[str]:
-    return [x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode("ascii") for der in chain]
 
 
 def wants_json(request: Request) -> bool:

@@ -7,7 +7,6 @@ same one. If the server cannot be asked, the last known time stays.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -17,6 +16,7 @@ from doorward.authority.acme.accounts import Accounts
 from doorward.authority.acme.pauses import DirectoryPauses
 from doorward.authority.acme.ports import AcmeRefusal
 from doorward.core.errors import DoorwardError
+from doorward.core.spread import fraction_of
 from doorward.stores.acme_protocols import AcmeOrderRecord
 from doorward.stores.records import ChangeKind
 from doorward.stores.services import Services
@@ -34,7 +34,7 @@ _LATEST = 0.9
 
 def choose_in_window(window: RenewalWindow, order_id: str) -> datetime:
     """Return the time in a window for an order: always the same one, spread evenly over orders."""
-    return window.start + (window.end - window.start) * _fraction(order_id)
+    return window.start + (window.end - window.start) * fraction_of(order_id)
 
 
 def ask_for_windows(
@@ -82,8 +82,3 @@ def _asked(
         renew_at = min(choose_in_window(window, record.order_id), begin + (end - begin) * _LATEST)
     wait = min(max(wait, SHORTEST_ASKING), LONGEST_ASKING, (end - begin) / 10)
     return replace(record, renew_at=renew_at, ask_again_at=now + wait)
-
-
-def _fraction(order_id: str) -> float:
-    """Return a number from 0 to 1 that belongs to an order."""
-    return int.from_bytes(hashlib.sha256(order_id.encode()).digest()[:4]) / 2**32

@@ -8,10 +8,10 @@ Not here: renewal at two thirds of life (`pki.lifecycle`), what is missing (prog
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timedelta
 
 from doorward.core.certificate import CertificateState
+from doorward.core.spread import fraction_of
 from doorward.stores.authority_protocols import RolloverRecord
 from doorward.stores.prerequisites import replaced_issuer
 from doorward.stores.protocols import Stores
@@ -52,8 +52,7 @@ def must_renew(stores: Stores, record: CertificateRecord, now: datetime) -> date
 
 def spread(rollover: RolloverRecord, certificate_id: str) -> datetime:
     """Return the moment within the window at which a certificate is issued again."""
-    digest = hashlib.sha256(f"{rollover.id} {certificate_id}".encode("ascii")).digest()
-    return rollover.moved_at + rollover.window * (int.from_bytes(digest[:8]) / 2**64)
+    return rollover.moved_at + rollover.window * fraction_of(f"{rollover.id} {certificate_id}")
 
 
 def chain_end(stores: Stores, record: CertificateRecord) -> datetime:
