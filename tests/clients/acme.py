@@ -1,7 +1,7 @@
-"""ACME authorities of others (RFC 8555) that certify the hosts of a door: pebble, strict, with rejected nonces.
+"""ACME authorities of others (RFC 8555) that certify the hosts of a door: pebble, strict, with rejected nonces, and Caddy.
 
 pebble and pebble-challtestsrv (github.com/letsencrypt/pebble) are in no package: build them and put them into PATH. Tag v2.4.0
-builds with Debian's Go from its own vendor folder.
+builds with Debian's Go from its own vendor folder. Caddy asks fixed ports, so it is tried in a network of its own (root).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from cryptography import x509
 
 from doorward.demo.ports import free_port
 from tests.clients.attempts import Attempt
+from tests.support.acme_authorities import run_apart
 from tests.support.certificates.issuing import around_now, toy_ca
 from tests.support.doorway import Doorway, eventually, open_doorway
 
@@ -125,14 +127,27 @@ def certified_by(challenge: str) -> Callable[[Doorway, Path], None]:
             with open_doorway(settings=settings) as door:
                 door.apply(certificates="{from: acme}")
                 log = folder / "pebble.log"
-                assert eventually(lambda: _issuer(door).startswith("CN=Pebble"), WITHIN_SECONDS), (
+                assert eventually(lambda: issuer_at(door).startswith("CN=Pebble"), WITHIN_SECONDS), (
                     log.read_text()
                 )
 
     return act
 
 
-def _issuer(door: Doorway) -> str:
+def certified_by_caddy(challenge: str) -> Callable[[Doorway, Path], None]:
+    """Return the same attempt with Caddy's server."""
+
+    def act(_door: Doorway, folder: Path) -> None:
+        assert os.geteuid() == 0, "only root can make a network of its own"
+        command = [sys.executable, "-m", "tests.clients.caddy_authority", challenge]
+        done = run_apart(command, folder, environ={}, seconds=4 * WITHIN_SECONDS)
+        assert done.returncode == 0, done.stderr
+
+    return act
+
+
+def issuer_at(door: Doorway) -> str:
+    """Return the issuer of the certificate at an application's host; empty if nothing answers."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with suppress(OSError), socket.create_connection(("127.0.0.1", door.port), 10) as raw:
@@ -142,13 +157,28 @@ def _issuer(door: Doorway) -> str:
     return ""
 
 
-ATTEMPTS = tuple(
-    Attempt(
-        client="pebble",
-        programs=("pebble", "pebble-challtestsrv"),
-        version=("sh", "-c", "grep -a -o 'pebble/v*[0-9][0-9.]*' $(command -v pebble)"),
-        tried=f"certify the host of an application by {challenge}",
-        act=certified_by(challenge),
-    )
-    for challenge in ("http-01", "tls-alpn-01")
+_CHALLENGES = ("http-01", "tls-alpn-01")
+_TRIED = "certify the host of an application by {}"
+
+ATTEMPTS = (
+    *(
+        Attempt(
+            client="pebble",
+            programs=("pebble", "pebble-challtestsrv"),
+            version=("sh", "-c", "grep -a -o 'pebble/v*[0-9][0-9.]*' $(command -v pebble)"),
+            tried=_TRIED.format(one),
+            act=certified_by(one),
+        )
+        for one in _CHALLENGES
+    ),
+    *(
+        Attempt(
+            client="caddy",
+            programs=("caddy", "unshare"),
+            version=("caddy", "version"),
+            tried=_TRIED.format(one),
+            act=certified_by_caddy(one),
+        )
+        for one in _CHALLENGES
+    ),
 )
