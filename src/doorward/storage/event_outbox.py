@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from doorward.audit.block import MAX_BLOCK_EVENTS, SealedBlock
 from doorward.audit.leaf import SealedEvent
 from doorward.core.errors import IntegrityError
+from doorward.storage import lazy
 from doorward.storage.driver_statement import DriverStatement
-from doorward.storage.log_packing import pack_leaves, pack_openings
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import to_microseconds
 
@@ -97,7 +97,7 @@ class SqlEventOutbox:
         row = {
             "of": tenant,
             "event": block_id,
-            "bytes": pack_leaves(block.leaves),
+            "bytes": lazy.log_packing.pack_leaves(block.leaves),
             "events": len(block.leaves),
         }
         if self._transaction.driver_write(_ADD_BLOCK, [row]) != 1:
@@ -113,7 +113,7 @@ class SqlEventOutbox:
                     "retention": retention,
                     "at": at,
                     "number": len(one.openings),
-                    "content": pack_openings(one),
+                    "content": lazy.log_packing.pack_openings(one),
                 }
                 for one in block.openings
             ],
