@@ -56,7 +56,7 @@ test: $(STAMP)
 	$(BIN)/python -m tools.checks test
 
 clients: $(STAMP)
-	@tools/debian.sh openssl:openssl curl:curl pki:strongswan-pki
+	@tools/debian.sh openssl:openssl curl:curl pki:strongswan-pki mosquitto:mosquitto mosquitto_pub:mosquitto-clients
 	$(BIN)/python -m tests.clients $(NAMES)
 
 lint: $(STAMP)

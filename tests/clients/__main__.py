@@ -11,14 +11,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.clients import acme, est
+from tests.clients import acme, est, own
 from tests.clients.attempts import exit_code
 from tests.support.doorway import log_apart
 
 
 def main(words: Sequence[str]) -> int:
     """Run the attempts of the named clients, or all."""
-    every = (*est.ATTEMPTS, *acme.ATTEMPTS)
+    every = (*est.ATTEMPTS, *acme.ATTEMPTS, *own.ATTEMPTS)
     chosen = [one for one in every if not words or any(w in one.client.lower() for w in words)]
     with log_apart(), est.est_door() as door:
         results = []
