@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -89,8 +90,22 @@ def test_a_link_becomes_an_identity(door: Door, tmp_path: Path) -> None:
     assert (tmp_path / "id" / ROOT_LIST).read_bytes() == newest_root_lists(door.world.services)[0]
 
 
-def test_a_host_of_a_retired_authority_gets_no_token(door: Door, tmp_path: Path) -> None:
-    """If this machine knows that the root has revoked the host's authority, TLS ends before anything is sent."""
+def test_a_host_of_a_retired_authority_gets_no_token(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this machine knows that the root has revoked the host's authority, TLS ends before anything is sent.
+
+    The list judges every later connection, also the one that asks for the next root.
+    """
+    judged: dict[str, bool] = {}
+
+    def fetch(
+        link: Link, method: str, path: str, context: ssl.SSLContext, **options: Any
+    ) -> transport.Response:
+        judged[path] = options.get("root_list") is not None
+        return transport.fetch(link, method, path, context, **options)
+
+    monkeypatch.setattr("doorward.agent.client.fetch", fetch)
     link, out = door.link(), tmp_path / "id"
     with door.world.work.read() as stores:
         issuing = stores.authorities.current(AuthorityKind.ISSUING)
@@ -103,6 +118,7 @@ def test_a_host_of_a_retired_authority_gets_no_token(door: Door, tmp_path: Path)
     assert (error.code, "was retired" in error.detail) == ("server-not-trusted", True)
     (out / ROOT_LIST).write_bytes(crl_of(root, serial + 1, number=100))
     assert run(door, link, out).credential.name == "alice"  # the token was not spent
+    assert judged == {"/root.pem": False, "/roots.crl": True, "/v1/certificates": True, "/roots.pem": True}
 
 
 @pytest.mark.parametrize("kind", [KeyKind.P384, KeyKind.RSA2048, KeyKind.ED25519])

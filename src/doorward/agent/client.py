@@ -139,7 +139,9 @@ def enroll(
         credential = parse_credential(answer, key, [root], clock.now())
         folder.keep(ROOT, render_roots(credential.roots))
         folder.keep(CHAIN, _pem(credential))
-        credential = replace(credential, roots=fetch_roots(link, root, clock.now(), seconds))
+        credential = replace(
+            credential, roots=fetch_roots(link, root, clock.now(), seconds, root_list=root_list)
+        )
         folder.keep(ROOT, render_roots(credential.roots))
     # 5. the files
     # The agent renews there.
@@ -209,7 +211,12 @@ def _keep_root_list(
 
 
 def fetch_roots(
-    link: Link, root: x509.Certificate, now: datetime, seconds: float = REQUEST_SECONDS
+    link: Link,
+    root: x509.Certificate,
+    now: datetime,
+    seconds: float = REQUEST_SECONDS,
+    *,
+    root_list: RootList | None = None,
 ) -> tuple[x509.Certificate, ...]:
     """Return the pinned root and, during a rollover of the root, the next one; the pinned one alone if there is no answer.
 
@@ -219,10 +226,10 @@ def fetch_roots(
 
     def get(roots: tuple[x509.Certificate, ...]) -> Response:
         context = pinned_context(render_roots(roots).decode("ascii"))
-        return fetch(link, "GET", ROOTS_PATH, context, seconds=seconds)
+        return fetch(link, "GET", ROOTS_PATH, context, seconds=seconds, root_list=root_list)
 
     try:
-        found = learn_roots(pinned, get, now)
+        found = learn_roots(pinned, get, now, root_list)
     except Unavailable:
         return pinned
     return found if found[0] == root else pinned

@@ -164,7 +164,9 @@ class EnrolmentHost:
             Unavailable: the host did not answer.
         """
         exchange = Exchange(method="GET", path=ROOTS_PATH, accept=ROOTS_TYPE, root_list=self.root_list)
-        return learn_roots(self.roots, lambda roots: self.send(self.server, roots, exchange), now)
+        return learn_roots(
+            self.roots, lambda roots: self.send(self.server, roots, exchange), now, self.root_list
+        )
 
     def renew(self, identity: Identity, key: PrivateKey) -> tuple[bytes, datetime]:
         """Ask for the successor of a certificate, for a new key.

@@ -64,6 +64,11 @@ class RootList:
             return False
         return x509.load_der_x509_certificate(chain[-2]).serial_number in self.serials
 
+    def revokes_certificate(self, one: x509.Certificate) -> bool:
+        """Return whether the root has revoked a certificate with its name as the issuer."""
+        root = x509.load_der_x509_certificate(self.root)
+        return one.issuer == root.subject and one.serial_number in self.serials
+
 
 def parse_root_list(der: bytes, root: x509.Certificate) -> RootList:
     """Return a list after every check: rule 1.

@@ -3,7 +3,8 @@
 During a rollover of the root, the host offers both roots and their cross-certificates (`GET /roots.pem`):
 1. the connection is verified with the roots that the identity has;
 2. an offered root that the identity does not have is accepted only with a cross-certificate: its name and its key, in a CA certificate
-   that is valid now and that a root of the identity has signed (NewWithOld);
+   that is valid now, that a root of the identity has signed (NewWithOld), and that this root has not revoked. Its path length leaves
+   room for an authority below it: that of an issuing authority leaves none, so the key of an issuing authority makes no root;
 3. a root that is not offered any more is dropped only if the host proves its name on another connection with the remaining roots
    alone, and does not offer it there either.
 There is never an identity without a root: if an answer leaves none, the roots stay as they are.
@@ -22,6 +23,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.agent.credential import encode_public, parse_certificates
+from doorward.agent.root_list import RootList
 from doorward.agent.transport import Response
 from doorward.core.errors import MalformedInput, RequestRefused
 
@@ -32,24 +34,27 @@ _CODE = "roots-malformed"
 Roots = tuple[x509.Certificate, ...]
 
 
-def learn_roots(known: Roots, fetch: Callable[[Roots], Response], now: datetime) -> Roots:
+def learn_roots(
+    known: Roots, fetch: Callable[[Roots], Response], now: datetime, root_list: RootList | None = None
+) -> Roots:
     """Return the roots that an identity should trust from now on; `known` if the host offers nothing that can be used.
 
     Args:
         known: the roots that it trusts; at least one.
         fetch: makes `GET /roots.pem` on a connection that is verified with the given roots only.
         now: aware, UTC.
+        root_list: the newest revocation list of one of the known roots; None if there is none.
 
     Raises:
         Unavailable: the host did not answer; try again later.
     """
     try:
-        offered = accept_roots(known, _read(fetch(known)), now)
+        offered = accept_roots(known, _read(fetch(known)), now, root_list)
         gone = [one for one in known if one not in offered]
         if not gone:
             return offered
         # 3. with the remaining roots alone
-        again = accept_roots(offered, _read(fetch(offered)), now)
+        again = accept_roots(offered, _read(fetch(offered)), now, root_list)
     except (
         MalformedInput,
         RequestRefused,
@@ -58,13 +63,14 @@ def learn_roots(known: Roots, fetch: Callable[[Roots], Response], now: datetime)
     return again if not set(gone) & set(again) else known
 
 
-def accept_roots(known: Roots, data: bytes, now: datetime) -> Roots:
+def accept_roots(known: Roots, data: bytes, now: datetime, root_list: RootList | None = None) -> Roots:
     """Return the offered roots that an identity may trust: those that it has, first, and those that one of them certifies.
 
     Args:
         known: the roots that it trusts.
         data: PEM, at most 5 certificates: roots and cross-certificates in any order.
         now: aware, UTC.
+        root_list: as in `learn_roots`.
 
     Returns:
         Accepted roots in the order of `known`, then new ones; `known` if none is accepted.
@@ -77,7 +83,7 @@ def accept_roots(known: Roots, data: bytes, now: datetime) -> Roots:
     new = tuple(
         one
         for one in dict.fromkeys(offered)
-        if one not in known and _may_be_root(one, now) and _is_certified(one, offered, known, now)
+        if one not in known and _may_be_root(one, now) and _is_certified(one, offered, known, now, root_list)
     )
     return (*kept, *new) or known
 
@@ -94,7 +100,11 @@ def _read(answer: Response) -> bytes:
 
 
 def _is_certified(
-    root: x509.Certificate, offered: Sequence[x509.Certificate], known: Roots, now: datetime
+    root: x509.Certificate,
+    offered: Sequence[x509.Certificate],
+    known: Roots,
+    now: datetime,
+    root_list: RootList | None,
 ) -> bool:
     """Step 2."""
     crosses = (
@@ -103,6 +113,7 @@ def _is_certified(
         if one.subject == root.subject
         and encode_public(one.public_key()) == encode_public(root.public_key()) != b""
         and _may_certify(one, now)
+        and not (root_list is not None and root_list.revokes_certificate(one))
     )
     return any(_is_signed_by(cross, one) for cross in crosses for one in known if _may_certify(one, now))
 
@@ -112,15 +123,14 @@ def _may_be_root(one: x509.Certificate, now: datetime) -> bool:
 
 
 def _may_certify(one: x509.Certificate, now: datetime) -> bool:
-    """Return whether a certificate is a CA's that is valid now."""
+    """Return whether a certificate is that of a CA above other CAs, valid now."""
     try:
         constraints = one.extensions.get_extension_for_class(x509.BasicConstraints).value
         usage = one.extensions.get_extension_for_class(x509.KeyUsage).value
     except Exception:  # noqa: BLE001  none, two of them, or an extension that does not parse
         return False
-    return (
-        constraints.ca and usage.key_cert_sign and one.not_valid_before_utc <= now < one.not_valid_after_utc
-    )
+    has_room = constraints.ca and constraints.path_length != 0
+    return has_room and usage.key_cert_sign and one.not_valid_before_utc <= now < one.not_valid_after_utc
 
 
 def _is_signed_by(one: x509.Certificate, by: x509.Certificate) -> bool:

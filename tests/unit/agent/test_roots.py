@@ -13,10 +13,12 @@ from cryptography import x509
 from doorward.agent.credential import read_roots
 from doorward.agent.keeper import Keeper
 from doorward.agent.options import IdentityOptions
+from doorward.agent.root_list import parse_root_list
 from doorward.agent.roots import ROOTS_TYPE, Roots, accept_roots, learn_roots
 from doorward.agent.transport import Response
 from doorward.core.errors import MalformedInput, RequestRefused
 from tests.support.certificates.issuing import CertifiedKey, certify, toy_ca
+from tests.support.certificates.status import crl_of
 from tests.support.ports import NOON, FakeClock
 from tests.support.refusals import code_of, refused
 from tests.support.renewal_server import RenewalServer
@@ -53,10 +55,11 @@ def test_a_new_root_needs_the_signature_of_an_old_one() -> None:
         certify("New", OLD, key=NEW.key, not_after=NOON - timedelta(hours=1)),
         certify("New", OLD, key=NEW.key, not_before=NOON + timedelta(hours=1)),
         certify("New", OLD, key=NEW.key, drop=[x509.BasicConstraints]),
+        certify("New", OLD, key=NEW.key, path_length=0),  # an issuing authority's
     ],
 )
 def test_a_wrong_cross_certificate_opens_nothing(cross: CertifiedKey) -> None:
-    """Name, key, CA bit, key usage, dates and signature of the cross-certificate must be right."""
+    """Name, key, CA bit, key usage, path length, dates and signature of the cross-certificate must be right."""
     assert accept_roots(KNOWN, pem(OLD, NEW, cross), NOON) == KNOWN
 
 
@@ -79,6 +82,29 @@ def test_a_leaf_below_the_old_root_certifies_no_root() -> None:
     assert accept_roots(KNOWN, pem(OLD, NEW, certify("New", leaf, key=NEW.key)), NOON) == KNOWN
     ended = (toy_ca("Old", key=OLD.key, not_after=NOON - timedelta(hours=1)).certificate,)
     assert accept_roots(ended, pem(NEW, NEW_WITH_OLD), NOON) == ended
+
+
+def test_the_key_of_an_issuing_authority_makes_no_root() -> None:
+    """Its thief signs a root with its name and key; its certificate by the old root is no cross-certificate."""
+    issuing = OLD.issuing("Issuing")
+    forged = toy_ca("Issuing", key=issuing.key)
+    assert forged.certificate.subject == issuing.certificate.subject
+    assert accept_roots(KNOWN, pem(OLD, forged, issuing), NOON) == KNOWN
+    assert learn_roots(KNOWN, Host(OLD, pem(forged, issuing)), NOON) == KNOWN
+
+
+def test_a_revoked_cross_certificate_opens_nothing() -> None:
+    """A rollover was undone and its new root withdrawn: the list of the old root names the cross-certificate."""
+    offered = pem(OLD, NEW, NEW_WITH_OLD)
+    serial = NEW_WITH_OLD.certificate.serial_number
+    revoked = parse_root_list(crl_of(OLD, serial), OLD.certificate)
+    other = parse_root_list(crl_of(STRANGER, serial), STRANGER.certificate)
+    assert accept_roots(KNOWN, offered, NOON, revoked) == KNOWN
+    assert learn_roots(KNOWN, Host(OLD, offered), NOON, revoked) == KNOWN
+    assert accept_roots(KNOWN, offered, NOON, other) == (
+        OLD.certificate,
+        NEW.certificate,
+    )  # another root's list
 
 
 @pytest.mark.parametrize("data", [b"", b"x", pem(OLD)[:200], pem(*[OLD] * 6)])
