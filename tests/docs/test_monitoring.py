@@ -14,7 +14,7 @@ from doorward.runtime.compose import Installation
 from doorward.runtime.metrics import InstallationMetrics
 from tests.support.doorway import founded, quick_keys
 
-FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"
+FOLDER = Path(__file__).parents[2] / "docs" / "monitoring"
 NAME = re.compile(r"doorward_[a-z_]+")
 SUFFIX = re.compile(r"_(bucket|sum|count|total)$")
 

@@ -131,10 +131,10 @@ class PolicyPublisher:
         statistics: Callable[[], EnvoyStatistics | None],
         published: Callable[[], None],
         followed: Callable[[], int],
+        portal: PortalCertificate,
+        files: ApplicationFiles,
         catch_up: Callable[[int], None] = lambda _: None,
         upstreams: Callable[[Document, datetime], UpstreamParts] = lambda *_: UpstreamParts(),
-        portal: PortalCertificate | None = None,
-        files: ApplicationFiles | None = None,
     ) -> None:
         self._services = services
         self._gateway_id = gateway_id
@@ -151,10 +151,10 @@ class PolicyPublisher:
         self._followed = followed
         self._catch_up = catch_up
         self._upstreams = upstreams
-        self._files = files or ApplicationFiles(Path())
+        self._files = files
         self._challenges = ChallengeCertificates(services)
         self._shown: tuple[str, ...] = ()
-        self._portal = portal or PortalCertificate(None, settings.portal_host, Path())
+        self._portal = portal
         self._crashes = CrashHistory(services.clock)
         self._starts = StartConfigurations(
             services,

@@ -23,6 +23,7 @@ from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing import transition as module
+from doorward.gateway.publishing.application_files import ApplicationFiles
 from doorward.gateway.publishing.configuration import wanted_hosts
 from doorward.gateway.publishing.discovery.api import load_api
 from doorward.gateway.publishing.discovery.messages import LISTENER, ROUTES
@@ -210,6 +211,7 @@ def make_site(world: World, folder: Path, *, journal: Path | None = None, **sett
         portal=PortalCertificate(
             settings.get("portal_files"), settings.get("portal_host", ""), folder / "portal"
         ),
+        files=ApplicationFiles(folder / "applications"),
         followed=lambda: site.world.head() if site.followed is None else site.followed,
         catch_up=lambda seq: site.story.append(f"caught up with {seq}"),
     )

@@ -32,9 +32,13 @@ from tests.support.sql_store import sqlite_database
     ],
     ids=["due", "forget", "one"],
 )
-def test_ocsp_answers_are_found_by_an_index(tmp_path: Path, statement: ClauseElement, plan: str) -> None:
+def test_ocsp_answers_are_found_by_an_index(
+    tmp_path: Path, statement: ClauseElement | DriverStatement, plan: str
+) -> None:
     """Due answers are a range of their index, in its order; the answers of one certificate are found by its id."""
-    asked = statement.compile(dialect=sqlite.dialect(paramstyle="named"))
+    core = statement._statement if isinstance(statement, DriverStatement) else statement
+    assert isinstance(core, ClauseElement)
+    asked = core.compile(dialect=sqlite.dialect(paramstyle="named"))
     database = sqlite_database(tmp_path)
     with database.read() as connection:
         rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", dict(asked.params)).all()
