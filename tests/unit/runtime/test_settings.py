@@ -68,6 +68,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "status_url": "http://pki.corp.example",
         "passphrase_file": "/etc/doorward/p",
         "user": "nobody",
+        "device_approval_days": "7",
         "max_staleness": "2s",
         "connection_lifetime": "1h",
         "max_connections": "2000",
