@@ -51,6 +51,7 @@ class OpenChallenges:
         self._portal_host = portal_host
         self._snapshots = PolicySnapshots()
         self._last: _Reading | None = None
+        self._began = -PAUSE_SECONDS  # of the newest reading, also while it goes on
         self._next: asyncio.Task[_Reading] | None = None
         self._waiting = 0
 
@@ -84,18 +85,17 @@ class OpenChallenges:
         self._waiting += 1
         try:
             if self._next is None:
-                self._next = asyncio.ensure_future(self._read_next(self._last))
+                self._next = asyncio.ensure_future(self._read_next())
                 self._next.add_done_callback(_take_exception)
             return await asyncio.shield(self._next)  # a client that goes away stops no reading of the others
         finally:
             self._waiting -= 1
 
-    async def _read_next(self, former: _Reading | None) -> _Reading:
+    async def _read_next(self) -> _Reading:
         clock = asyncio.get_running_loop().time
-        if former is not None:
-            await asyncio.sleep(former.began + PAUSE_SECONDS - clock())
+        await asyncio.sleep(max(0.0, self._began + PAUSE_SECONDS - clock()))
         self._next = None  # who asks from now on needs a later reading
-        began = clock()
+        began = self._began = clock()
         tokens, hosts = await self._pool.run(self._load)
         self._last = _Reading(began=began, tokens=tokens, hosts=hosts)
         return self._last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -80,6 +81,33 @@ def test_a_flood_shares_the_readings(listener: Listener) -> None:
         assert await listener.open.has_host("portal.example")
         assert not await listener.open.has_host("")
         assert len(listener.reads) == 4
+
+    in_loop(act)
+
+
+def test_a_reading_begins_only_after_the_pause(listener: Listener) -> None:
+    """Also while the one before goes on: requests that come meanwhile wait for one reading, not each for its own."""
+
+    async def act() -> None:
+        begun = asyncio.Event()
+        load, loop = listener.open._load, asyncio.get_running_loop()
+        go_on = threading.Event()
+
+        def slow() -> object:
+            loop.call_soon_threadsafe(begun.set)
+            go_on.wait(30)
+            return load()
+
+        listener.open._load = slow  # type: ignore[method-assign,assignment]
+        asked = [asyncio.ensure_future(listener.open.authorization(TOKEN))]
+        await begun.wait()
+        for number in range(20):
+            asked.append(asyncio.ensure_future(listener.open.authorization(f"{number:022}")))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(*asked)
+        assert len(listener.reads) == 4  # two readings
 
     in_loop(act)
 
