@@ -19,6 +19,7 @@ from doorward.core.entities import TENANT
 from doorward.storage.backend import Database
 from doorward.storage.connection import core_of
 from doorward.storage.event_store import SqlEventLog
+from doorward.storage.log_packing import pack_leaves
 from doorward.storage.migrating import upgrade_to
 from doorward.storage.schema_versions import REVISIONS, migrate
 from doorward.storage.sqlite.database import SqliteDatabase
@@ -188,6 +189,39 @@ def test_what_is_altered_in_a_block_is_found(
     with log.read() as store:
         faults = [one.code for one in verify_log(store, verifier_key=VERIFIER).faults]
     assert [one for one in faults if one is not LogFaultCode.ROOT_MISMATCH] == wanted
+
+
+@pytest.mark.parametrize("second", ["log_leaves", "log_segments"])
+def test_a_leaf_that_is_stored_twice_is_found(database: Database, second: str) -> None:
+    """A forged leaf in a block, and the true one beside it: readers would show the one, and verifying read the other."""
+    migrate(database)
+    log = SqlEventLog(database)
+    with log.change() as store:
+        store.record_block(sealed_block(1, 2, 3))
+        sequence(store, 99)
+        sign_checkpoint(store, SIGNER, ORIGIN, NOON)
+    with log.read() as store:
+        leaves = [one.leaf for one in store.leaves(0, 3)]
+    forged = [leaves[0], leaves[1].replace(b"GET", b"PUT"), leaves[2]]
+    values = {
+        "of": TENANT,
+        "event": seal(request_answered(2)).id,
+        "true": leaves[1],
+        "hash": leaf_hash(leaves[1]),
+    }
+    statement = (
+        "INSERT INTO log_leaves (tenant, number, event_id, leaf, hash) VALUES (:of, 1, :event, :true, :hash)"
+    )
+    if second == "log_segments":
+        values = {"of": TENANT, "true": pack_leaves(leaves[1:2])}
+        statement = "INSERT INTO log_segments (tenant, first, events, leaves) VALUES (:of, 1, 1, :true)"
+    with database.write() as connection:
+        core = core_of(connection)
+        core.execute(text("UPDATE log_segments SET leaves = :forged"), {"forged": pack_leaves(forged)})
+        core.execute(text(statement), values)
+    with log.read() as store:
+        faults = verify_log(store, verifier_key=VERIFIER).faults
+    assert [(one.code, one.number) for one in faults] == [(LogFaultCode.LEAF_ALTERED, 1)]
 
 
 def test_openings_beyond_their_block_are_damage(database: Database) -> None:

@@ -6,7 +6,8 @@ The checks, in this order:
     1. The checkpoints, every stored one and the caller's: signature, origin, form, and the size under which
        it is stored. With a key, there must be a signed checkpoint if there is a leaf.
     2. Every leaf against its stored hash: this finds an altered leaf.
-    3. Every leaf against the event id of its row, if it has a row of its own.
+    3. Every leaf against the event id of its row, if it has a row of its own. A number has one leaf: of two, one could be
+       verified and the other one shown.
     4. Every stored node against the leaves below it: this finds a rewritten hash.
     5. The root at the size of each checkpoint, recomputed from the leaves.
     6. Every remaining personal value against its commitment; erased values are counted.
@@ -71,7 +72,7 @@ def verify_log(
     for start in range(0, size, BLOCK):
         end = min(start + BLOCK, size)
         _anchor_stored(judge, store, start, end)
-        rows = {row.number: row for row in store.leaves(start, end)}
+        rows = _read_rows(judge, store, start, end)
         hashes = [_check_leaf(judge, number, rows.get(number), wrong[0]) for number in range(start, end)]
         for run in judge.extend(hashes):  # 5
             _check_nodes(judge, store, run, wrong)
@@ -87,6 +88,17 @@ def _anchor_stored(judge: LogJudge, store: EventStore, above: int | None, to: in
     """Step 1 for the checkpoints that are stored under a size in this range."""
     for filed_under, text in store.stored_checkpoints(above, to):
         judge.add_checkpoint("stored", text, filed_under=filed_under)
+
+
+def _read_rows(judge: LogJudge, store: EventStore, start: int, end: int) -> dict[int, StoredLeaf]:
+    """Return the leaves of a block by number."""
+    rows: dict[int, StoredLeaf] = {}
+    for row in store.leaves(start, end):
+        if row.number in rows:  # 3
+            message = f"leaf {row.number} is stored twice"
+            judge.add_fault(LogFaultCode.LEAF_ALTERED, message, number=row.number, leaf=row.leaf)
+        rows[row.number] = row
+    return rows
 
 
 def _check_leaf(judge: LogJudge, number: int, row: StoredLeaf | None, wrong: set[int]) -> bytes:

@@ -212,6 +212,20 @@ def test_a_missing_leaf_is_named(store: MemoryEventStore) -> None:
     assert (report.faults[0].number, report.size) == (4, 11)
 
 
+def test_a_leaf_that_is_stored_twice_is_named(
+    store: MemoryEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forged leaf comes before the true one: a reader would show the first, so verifying must not take the second only."""
+    forged = store.rows[4]._replace(leaf=store.rows[4].leaf.replace(b'"status":200', b'"status":403'))
+    rows = [*store.rows[:4], forged, *store.rows[4:]]
+    monkeypatch.setattr(
+        store, "leaves", lambda start, end: (row for row in rows if start <= row.number < end)
+    )
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert [(one.code, one.number) for one in report.faults] == [(LogFaultCode.LEAF_ALTERED, 4)]
+    assert "stored twice" in report.faults[0].message
+
+
 def test_a_missing_node_is_named(store: MemoryEventStore) -> None:
     """A missing node is a fault."""
     del store.inner[1, 2]
