@@ -215,7 +215,9 @@ class _Moment(click.DateTime):
     "--certificate", default="", help="Id of the principal's certificate; without it, the newest valid one."
 )
 @click.option("--source", metavar="ADDRESS", help="The client's address.")
-@click.option("--from", "source", hidden=True)  # the name before: in all other commands --from is a file
+@click.option(
+    "--from", "source", hidden=True, help="The former name of --source."
+)  # elsewhere it names a file
 @click.option(
     "--at",
     metavar="TIME",
