@@ -134,13 +134,20 @@ class EnrolmentHost:
         Raises:
             RequestRefused: `server-not-trusted`.
         """
+        return self.with_roots(self.roots)
+
+    def with_roots(self, roots: Roots) -> EnrolmentHost:
+        """Return the same host for other roots, with the newest list of the first; the present list judges the connection.
+
+        Raises:
+            RequestRefused: `server-not-trusted`.
+        """
         exchange = Exchange(
             method="GET", path=ROOT_LISTS_PATH, accept=ROOT_LISTS_TYPE, root_list=self.root_list
         )
-        found = take_root_list(
-            lambda: self.send(self.server, self.roots, exchange), self.roots[0], self.root_list
-        )
-        return replace(self, root_list=found)
+        kept = self.root_list if roots[0] == self.roots[0] else None
+        found = take_root_list(lambda: self.send(self.server, roots, exchange), roots[0], kept)
+        return replace(self, roots=roots, root_list=found)
 
     def nonce(self) -> Nonce:
         """Fetch a nonce.

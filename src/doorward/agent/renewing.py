@@ -111,10 +111,15 @@ def open_host(options: IdentityOptions, machine: Machine, roots: Roots) -> Enrol
     kept = load_root_list(options.directory, roots[0])
     host = EnrolmentHost(server=find_server(options), roots=roots, send=machine.send, root_list=kept)
     host = host.with_newest_list()
-    if host.root_list is not None and host.root_list is not kept:
+    if host.root_list is not kept:
+        _keep_list(options, host)
+    return host
+
+
+def _keep_list(options: IdentityOptions, host: EnrolmentHost) -> None:
+    if host.root_list is not None:
         with suppress(OSError):  # on a full disk the list is fetched again the next time
             replace_file(options.directory / ROOT_LIST, host.root_list.der, mode=0o644)
-    return host
 
 
 def renew(options: IdentityOptions, machine: Machine) -> Renewed:
@@ -150,6 +155,9 @@ def renew(options: IdentityOptions, machine: Machine) -> Renewed:
     # 5. the switch
     files, left_out = _render(options, machine, new, generations.names())
     generations.replace(files)
+    if credential.roots[0] != host.roots[0]:
+        with suppress(RequestRefused):  # the next report asks again
+            _keep_list(options, host.with_roots(credential.roots))
     # 6. the end
     pending.drop()
     return Renewed(

@@ -7,7 +7,9 @@ have the key of one, and can make a server certificate with it. Such a server is
 1. A list counts only if the pinned root signed it, and if it is about everything that the root issued.
 2. The newest number that was seen is kept, and never replaced by a smaller one: otherwise an attacker would send an older list.
 3. A list counts after its nextUpdate too, because a revoked authority never comes back.
-4. Without a list the server is judged by its chain alone. The list is fetched from the enrolment host, on a connection that was
+4. When the identity drops the old root, the list of the new one is fetched at once, on a connection that the old one's list judges
+   too: the old authority with a cross-certificate is below the new root.
+5. Without a list the server is judged by its chain alone. The list is fetched from the enrolment host, on a connection that was
    judged by the list before: somebody who holds the stolen key, is between agent and server, and was there before the agent
    has seen the list, can withhold it. To refuse every server without a list would close the enrolment host whenever the list is
    late, and give nothing against this attacker, who can replay the list from before the retirement until its end.
@@ -55,14 +57,16 @@ class RootList:
     der: bytes = field(repr=False)
 
     def revokes(self, chain: Sequence[bytes]) -> bool:
-        """Return whether the root has revoked the certificate below it in this chain.
+        """Return whether the root has revoked a certificate of this chain.
 
         Args:
-            chain: DER, leaf first, as TLS has verified it, the root last. A chain to another root is not judged.
+            chain: DER, leaf first, as TLS has verified it, the root last. It may end at another root, above a cross-certificate.
         """
-        if len(chain) < 2 or chain[-1] != self.root:  # noqa: PLR2004  a certificate and the root
-            return False
-        return x509.load_der_x509_certificate(chain[-2]).serial_number in self.serials
+        for one in chain:
+            with suppress(ValueError):  # what does not parse is not what the root has signed
+                if self.revokes_certificate(x509.load_der_x509_certificate(one)):
+                    return True
+        return False
 
     def revokes_certificate(self, one: x509.Certificate) -> bool:
         """Return whether the root has revoked a certificate with its name as the issuer."""

@@ -16,7 +16,7 @@ from doorward.agent.root_list import ROOT_LIST, choose_newer, find_root_list, lo
 from doorward.agent.state import load_state
 from doorward.agent.transport import Response
 from doorward.core.errors import MalformedInput, Unavailable
-from tests.support.certificates.issuing import CertifiedKey, toy_ca
+from tests.support.certificates.issuing import CertifiedKey, certify, toy_ca
 from tests.support.certificates.status import crl_of, entry, listed_for, scope
 from tests.support.ports import FakeClock
 from tests.support.refusals import code_of, refused
@@ -41,6 +41,11 @@ def retire(server: RenewalServer, number: int = 2) -> None:
     server.root_list = crl_of(server.root, server.issuing.certificate.serial_number, number=number)
 
 
+def name_of(root: CertifiedKey) -> str:
+    """The name in a root's certificate."""
+    return root.certificate.subject.rfc4514_string().removeprefix("CN=")
+
+
 def keep(server: RenewalServer, folder: Path) -> str:
     """Let the agent do what is due; return the code of the problem that it remembers."""
     server.clock.turn(hours=7)
@@ -51,7 +56,7 @@ def keep(server: RenewalServer, folder: Path) -> str:
 
 def test_only_a_whole_list_by_the_pinned_root_counts(root: CertifiedKey) -> None:
     """Another signer, another name, a part of a list, a delta, an indirect list, no number and rubbish are no lists."""
-    other = toy_ca(root.certificate.subject.rfc4514_string().removeprefix("CN="))
+    other = toy_ca(name_of(root))
     good = crl_of(root, 7)
     for wrong in (
         b"",
@@ -83,13 +88,17 @@ def test_the_list_of_the_pinned_root_is_found(root: CertifiedKey) -> None:
             find_root_list(none, root.certificate)
 
 
-def test_the_certificate_below_the_root_is_judged(root: CertifiedKey) -> None:
-    """Only a chain that ends at this root, by the serial number of the certificate that the root signed."""
-    issuing, leaf = root.issuing(), root.leaf("alice")
+def test_what_the_root_signed_is_judged(root: CertifiedKey) -> None:
+    """By its serial number, also if a cross-certificate leads the chain to another root."""
+    issuing, leaf, other = root.issuing(), root.leaf("alice"), toy_ca("Next Root")
+    cross = certify(name_of(root), other, key=root.key)
     found = parse_root_list(crl_of(root, issuing.certificate.serial_number), root.certificate)
     assert found.revokes([leaf.der, issuing.der, root.der])
     assert not found.revokes([leaf.der, root.issuing("Next").der, root.der])
-    assert not found.revokes([leaf.der, issuing.der, toy_ca().der])
+    assert found.revokes([leaf.der, issuing.der, cross.der, other.der])
+    same_number = certify("Issuing", other, serial=issuing.certificate.serial_number)
+    assert not found.revokes([leaf.der, same_number.der, other.der])
+    assert not found.revokes([b"rubbish"])
     assert not found.revokes([root.der])
     assert not found.revokes([])
 

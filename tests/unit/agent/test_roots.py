@@ -13,7 +13,7 @@ from cryptography import x509
 from doorward.agent.credential import read_roots
 from doorward.agent.keeper import Keeper
 from doorward.agent.options import IdentityOptions
-from doorward.agent.root_list import parse_root_list
+from doorward.agent.root_list import load_root_list, parse_root_list
 from doorward.agent.roots import ROOTS_TYPE, Roots, accept_roots, learn_roots
 from doorward.agent.transport import Response
 from doorward.core.errors import MalformedInput, RequestRefused
@@ -184,8 +184,14 @@ def test_a_renewal_brings_the_new_root_and_the_next_one_drops_the_old(
     assert read_roots((folder / "root.pem").read_bytes()) == (old.certificate, new.certificate)
     assert (folder / "chain.pem").read_bytes().count(b"BEGIN") == 3
     server.verified_by, server.offered, server.cross_pem = (new.certificate,), [new], b""
+    server.root_list = crl_of(new, 7, number=3)
     renew(server, folder)
     assert (folder / "root.pem").read_bytes() == new.pem
+    kept = load_root_list(
+        folder, new.certificate
+    )  # at once: somebody with the old authority's key could withhold it
+    assert kept is not None
+    assert kept.serials == {7}
     assert (folder / "chain.pem").read_bytes().count(b"BEGIN") == 2
     renew(server, folder)
 
