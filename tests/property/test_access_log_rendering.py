@@ -72,6 +72,12 @@ def test_both_ways_give_the_same_leaf(changed: dict[str, Any]) -> None:
     compare_ways(json.dumps(envoy_line(1, **changed)).encode())
 
 
+def test_a_number_that_was_taken_opens_no_way_for_another() -> None:
+    """What is remembered of 5 is not taken for 5.0, which the ordinary way leaves out."""
+    for number in (5, 5.0):
+        compare_ways(json.dumps(envoy_line(1, connection=number)).encode())
+
+
 @given(paths)
 def test_any_path_gives_the_same_leaf(path: str) -> None:
     """Whatever the path is, and however JSON writes it, a leaf of the fast way is the leaf of the ordinary way."""

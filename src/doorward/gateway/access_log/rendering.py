@@ -204,7 +204,7 @@ def _application(application: str | None) -> str:
     return _identifier("application", application)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_REMEMBERED, typed=True)  # 1.0 is not 1, which was taken before
 def _connection(certificate: str, connection: Number | str, decision: str | None) -> str:
     if not ID.fullmatch(certificate):
         raise _NotPlainError
