@@ -171,6 +171,31 @@ def test_the_old_root_retires_with_its_authority(world):
         assert len(x509.load_der_x509_crl(stores.status.crl(present.id).der)) == 1
 
 
+def test_a_root_in_its_last_year_lists_what_retires_with_it(world):
+    """Its newest list from before lasts beyond its end already, and is not taken for the last one."""
+    with world.work.read() as stores:
+        root = stores.authorities.current(AuthorityKind.ROOT)
+        issuing_end = stores.authorities.current(AuthorityKind.ISSUING).not_after
+    world.clock.turn(seconds=(issuing_end - timedelta(days=90) - world.clock.now()).total_seconds())
+    preparing.prepare(world.services, actor=OPERATOR)
+    crls.publish_crls(world.services)
+    moving.activate(world.services, actor=OPERATOR)
+    moving.drain(world.services, actor=OPERATOR)
+    retired(world)
+    world.clock.turn(seconds=(root.not_after - timedelta(days=120) - world.clock.now()).total_seconds())
+    root_crl.renew_root_list(world.services, actor="system")
+    draining(world)
+    retired(world)
+    with world.work.read() as stores:
+        last = x509.load_der_x509_crl(stores.status.crl(root.id).der)
+        below = {root_crl.serial_of(one): one.not_after for one in root_crl.retired_below(stores, root)}
+    # Three: two issuing authorities, of which one has ended, and NewWithOld.
+    assert len(below) == 3
+    unlisted = below.keys() - {one.serial_number for one in last}
+    assert [below[one] for one in unlisted] == [issuing_end]
+    assert last.next_update_utc == root.not_after
+
+
 def test_what_we_hand_out_has_both_roots_until_one_retires(world):
     """The export, the bundle for agents and EST's cacerts (NewWithOld and OldWithNew too) have both roots meanwhile."""
 

@@ -198,10 +198,11 @@ def unlisted_authorities(services: Services) -> tuple[AuthorityRecord, ...]:
         NotFound: `not-founded`.
     """
     with services.work.read() as stores:
-        return _find_unlisted(stores, require_authority(stores, AuthorityKind.ROOT), services.clock.now())
+        return find_unlisted(stores, require_authority(stores, AuthorityKind.ROOT), services.clock.now())
 
 
-def _find_unlisted(stores: Stores, root: AuthorityRecord, now: datetime) -> tuple[AuthorityRecord, ...]:
+def find_unlisted(stores: Stores, root: AuthorityRecord, now: datetime) -> tuple[AuthorityRecord, ...]:
+    """Return what a root has signed, is trusted no more, has not ended, and is not in the root's newest CRL."""
     retired = [one for one in retired_below(stores, root) if one.not_after > now]
     crl = stores.status.crl(root.id, FULL) if retired else None
     listed = (
@@ -237,4 +238,4 @@ def _head(stores: Stores, root: AuthorityRecord) -> CrlRecord | None:
 
 def _is_due(stores: Stores, root: AuthorityRecord, now: datetime) -> bool:
     head = _head(stores, root)
-    return head is None or is_half_over(head, now) or bool(_find_unlisted(stores, root, now))
+    return head is None or is_half_over(head, now) or bool(find_unlisted(stores, root, now))
