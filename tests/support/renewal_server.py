@@ -62,6 +62,7 @@ class RenewalServer:
             not_before=clock.now() - timedelta(days=1), not_after=clock.now() + timedelta(days=9000)
         )
         self.root_list = crl_of(self.root, number=1)
+        self.last_lists: list[bytes] = []
         self.issued: dict[bytes, CertifiedKey] = {}
         self.asked: list[str] = []
         self.facts: list[dict[str, str]] = []
@@ -125,7 +126,9 @@ class RenewalServer:
             return self._roots()
         if exchange.path == ROOT_LISTS_PATH:
             return Response(
-                status=200, media_type="application/x-pem-file", body=pem_of_lists(self.root_list)
+                status=200,
+                media_type="application/x-pem-file",
+                body=pem_of_lists(self.root_list, *self.last_lists),
             )
         if exchange.path == "/renew/nonce":
             return _json({"nonce": f"nonce-{len(self.asked)}", "time": self._time()})

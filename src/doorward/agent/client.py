@@ -37,7 +37,7 @@ from doorward.agent.root_list import (
     find_root_list,
     load_root_list,
 )
-from doorward.agent.roots import ROOTS_PATH, learn_roots, render_roots
+from doorward.agent.roots import learn_roots, render_roots
 from doorward.agent.store import CERTIFICATE, CHAIN, KEY, ROOT, SERVER, IdentityFolder
 from doorward.agent.transport import (
     REQUEST_SECONDS,
@@ -224,9 +224,9 @@ def fetch_roots(
     """
     pinned = (root,)
 
-    def get(roots: tuple[x509.Certificate, ...]) -> Response:
+    def get(path: str, roots: tuple[x509.Certificate, ...]) -> Response:
         context = pinned_context(render_roots(roots).decode("ascii"))
-        return fetch(link, "GET", ROOTS_PATH, context, seconds=seconds, root_list=root_list)
+        return fetch(link, "GET", path, context, seconds=seconds, root_list=root_list)
 
     try:
         found = learn_roots(pinned, get, now, root_list)

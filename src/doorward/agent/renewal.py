@@ -30,7 +30,7 @@ from doorward.agent.client import CHAIN_TYPE, read_problem, take_root_list
 from doorward.agent.generations import Identity
 from doorward.agent.link import Server
 from doorward.agent.root_list import ROOT_LISTS_PATH, ROOT_LISTS_TYPE, RootList
-from doorward.agent.roots import ROOTS_PATH, ROOTS_TYPE, Roots, learn_roots, render_roots
+from doorward.agent.roots import ROOTS_TYPE, Roots, learn_roots, render_roots
 from doorward.agent.transport import Response, fetch, pinned_context
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import PrivateKey
@@ -170,10 +170,12 @@ class EnrolmentHost:
         Raises:
             Unavailable: the host did not answer.
         """
-        exchange = Exchange(method="GET", path=ROOTS_PATH, accept=ROOTS_TYPE, root_list=self.root_list)
-        return learn_roots(
-            self.roots, lambda roots: self.send(self.server, roots, exchange), now, self.root_list
-        )
+
+        def get(path: str, roots: Roots) -> Response:
+            exchange = Exchange(method="GET", path=path, accept=ROOTS_TYPE, root_list=self.root_list)
+            return self.send(self.server, roots, exchange)
+
+        return learn_roots(self.roots, get, now, self.root_list)
 
     def renew(self, identity: Identity, key: PrivateKey) -> tuple[bytes, datetime]:
         """Ask for the successor of a certificate, for a new key.

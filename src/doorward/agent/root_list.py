@@ -49,12 +49,14 @@ class RootList:
         number: the CRL number.
         serials: the serial numbers of the certificates that the root has revoked.
         der: the list.
+        is_last: whether it is the root's last one, which ends with the root: the root is not trusted any more.
     """
 
     root: bytes = field(repr=False)
     number: int
     serials: frozenset[int]
     der: bytes = field(repr=False)
+    is_last: bool = False
 
     def revokes(self, chain: Sequence[bytes]) -> bool:
         """Return whether the root has revoked a certificate of this chain.
@@ -92,17 +94,20 @@ def parse_root_list(der: bytes, root: x509.Certificate) -> RootList:
         critical += [one for entry in crl for one in entry.extensions if one.critical]
         is_ours = crl.issuer == root.subject and crl.is_signature_valid(root.public_key())  # type: ignore[arg-type]  # any key; it raises
         serials = frozenset(entry.serial_number for entry in crl)
+        is_last = crl.next_update_utc == root.not_valid_after_utc
     except Exception:  # noqa: BLE001  the library raises many types for a list that does not parse
         raise _malformed("it cannot be read") from None
     if critical or not is_ours:
         raise _malformed(
             "it is only a part of one" if is_ours else "the root of this identity has not signed it"
         )
-    return RootList(root=root.public_bytes(Encoding.DER), number=number, serials=serials, der=der)
+    return RootList(
+        root=root.public_bytes(Encoding.DER), number=number, serials=serials, der=der, is_last=is_last
+    )
 
 
 def find_root_list(pem: bytes, root: x509.Certificate) -> RootList:
-    """Return the list of this root among the lists of every root that the server trusts.
+    """Return the list of this root among the lists of the server: of the roots that it trusts, and the last ones of others.
 
     Args:
         pem: at most 64 KiB.

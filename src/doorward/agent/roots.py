@@ -6,7 +6,9 @@ During a rollover of the root, the host offers both roots and their cross-certif
    that is valid now, that a root of the identity has signed (NewWithOld), and that this root has not revoked. Its path length leaves
    room for an authority below it: that of an issuing authority leaves none, so the key of an issuing authority makes no root;
 3. a root that is not offered any more is dropped only if the host proves its name on another connection with the remaining roots
-   alone, and does not offer it there either.
+   alone, and does not offer it there either;
+4. and only with the last list of that root, which its own key has signed. Otherwise the thief of one issuing authority's key could, during
+   a rollover, make an identity forget the other root, and it would be lost for its own host.
 There is never an identity without a root: if an answer leaves none, the roots stay as they are.
 
 Not here: writing them (`renewing`, `client`), the first root, which the link pins (`credential.parse_root`).
@@ -22,8 +24,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.agent.credential import encode_public, parse_certificates
-from doorward.agent.root_list import RootList
+from doorward.agent.credential import MAX_CHAIN, encode_public, parse_certificates
+from doorward.agent.root_list import ROOT_LISTS_PATH, ROOT_LISTS_TYPE, RootList, find_root_list
 from doorward.agent.transport import Response
 from doorward.core.errors import MalformedInput, RequestRefused
 
@@ -35,13 +37,16 @@ Roots = tuple[x509.Certificate, ...]
 
 
 def learn_roots(
-    known: Roots, fetch: Callable[[Roots], Response], now: datetime, root_list: RootList | None = None
+    known: Roots,
+    fetch: Callable[[str, Roots], Response],
+    now: datetime,
+    root_list: RootList | None = None,
 ) -> Roots:
     """Return the roots that an identity should trust from now on; `known` if the host offers nothing that can be used.
 
     Args:
         known: the roots that it trusts; at least one.
-        fetch: makes `GET /roots.pem` on a connection that is verified with the given roots only.
+        fetch: makes a GET of this path on a connection that is verified with the given roots only.
         now: aware, UTC.
         root_list: the newest revocation list of one of the known roots; None if there is none.
 
@@ -49,18 +54,24 @@ def learn_roots(
         Unavailable: the host did not answer; try again later.
     """
     try:
-        offered = accept_roots(known, _read(fetch(known)), now, root_list)
+        offered = accept_roots(known, _read(fetch(ROOTS_PATH, known)), now, root_list)
         gone = [one for one in known if one not in offered]
         if not gone:
             return offered
         # 3. with the remaining roots alone
-        again = accept_roots(offered, _read(fetch(offered)), now, root_list)
+        again = accept_roots(offered, _read(fetch(ROOTS_PATH, offered)), now, root_list)
+        if set(gone) & set(again):
+            return known
+        # 4. with the last list of each
+        lists = fetch(ROOT_LISTS_PATH, offered)
     except (
         MalformedInput,
         RequestRefused,
     ):  # also a host of an earlier version, and one that the roots do not verify
         return known
-    return again if not set(gone) & set(again) else known
+    stay = [one for one in gone if not _has_ended(one, lists)]
+    found = tuple(one for one in dict.fromkeys((*known, *again)) if one in again or one in stay)
+    return found if len(found) <= MAX_CHAIN else known
 
 
 def accept_roots(known: Roots, data: bytes, now: datetime, root_list: RootList | None = None) -> Roots:
@@ -97,6 +108,16 @@ def _read(answer: Response) -> bytes:
     if answer.status != 200 or answer.media_type != ROOTS_TYPE:  # noqa: PLR2004 - OK
         raise MalformedInput(_CODE, "the host offers no list of roots")
     return answer.body
+
+
+def _has_ended(root: x509.Certificate, answer: Response) -> bool:
+    """Step 4."""
+    if answer.status != 200 or answer.media_type != ROOT_LISTS_TYPE:  # noqa: PLR2004 - OK
+        return False
+    try:
+        return find_root_list(answer.body, root).is_last
+    except MalformedInput:
+        return False
 
 
 def _is_certified(

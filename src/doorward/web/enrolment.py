@@ -3,7 +3,7 @@
     GET  /, /join            the page of the link
     GET  /root.pem           the root certificate, which a link names
     GET  /roots.pem          every trusted root, and their cross-certificates
-    GET  /roots.crl          the newest revocation list of every trusted root, with which clients refuse a retired authority
+    GET  /roots.crl          the newest revocation list of every trusted root, and the last ones of retired roots, for agents
     GET  /static/<name>.css  the style of the page
     POST /v1/certificates    exchange a CSR and a token for a certificate
     GET  /renew/nonce, POST /renew, POST /renew/report

@@ -13,7 +13,7 @@ from cryptography import x509
 from doorward.agent.credential import read_roots
 from doorward.agent.keeper import Keeper
 from doorward.agent.options import IdentityOptions
-from doorward.agent.root_list import load_root_list, parse_root_list
+from doorward.agent.root_list import ROOT_LISTS_PATH, ROOT_LISTS_TYPE, load_root_list, parse_root_list
 from doorward.agent.roots import ROOTS_TYPE, Roots, accept_roots, learn_roots
 from doorward.agent.transport import Response
 from doorward.core.errors import MalformedInput, RequestRefused
@@ -21,7 +21,7 @@ from tests.support.certificates.issuing import CertifiedKey, certify, toy_ca
 from tests.support.certificates.status import crl_of
 from tests.support.ports import NOON, FakeClock
 from tests.support.refusals import code_of, refused
-from tests.support.renewal_server import RenewalServer
+from tests.support.renewal_server import RenewalServer, pem_of_lists
 
 OLD, NEW, STRANGER = toy_ca("Old"), toy_ca("New"), toy_ca("Stranger")
 NEW_WITH_OLD = certify("New", OLD, key=NEW.key)
@@ -112,19 +112,31 @@ def test_an_answer_that_is_no_list_of_roots_is_malformed(data: bytes) -> None:
     """Nothing is accepted of it, and the roots stay."""
     with refused(MalformedInput, "roots-malformed"):
         accept_roots(KNOWN, data, NOON)
-    assert learn_roots(KNOWN, lambda _: Response(status=200, media_type=ROOTS_TYPE, body=data), NOON) == KNOWN
+    assert (
+        learn_roots(KNOWN, lambda *_: Response(status=200, media_type=ROOTS_TYPE, body=data), NOON) == KNOWN
+    )
+
+
+def last_list(root: CertifiedKey, **options: Any) -> bytes:
+    """The last list of a root, which ends with it."""
+    return crl_of(root, **{"next_update": root.certificate.not_valid_after_utc, **options})
+
+
+LISTS = pem_of_lists(crl_of(NEW), last_list(OLD))
 
 
 class Host:
     """A host that proves its name by `own`, and answers with `offers` in turn."""
 
-    def __init__(self, own: CertifiedKey, *offers: bytes) -> None:
-        self.own, self.offers = own.certificate, list(offers)
+    def __init__(self, own: CertifiedKey, *offers: bytes, lists: bytes = LISTS) -> None:
+        self.own, self.offers, self.lists = own.certificate, list(offers), lists
 
-    def __call__(self, roots: Roots) -> Response:
+    def __call__(self, path: str, roots: Roots) -> Response:
         """Answer, if one of the roots is that of the host."""
         if self.own not in roots:
             raise RequestRefused("server-not-trusted", "no")
+        if path == ROOT_LISTS_PATH:
+            return Response(status=200, media_type=ROOT_LISTS_TYPE, body=self.lists)
         return Response(status=200, media_type=ROOTS_TYPE, body=self.offers.pop(0))
 
 
@@ -135,6 +147,44 @@ def test_an_old_root_is_dropped_only_if_the_host_needs_it_no_more() -> None:
     assert learn_roots(both, Host(OLD, pem(NEW), pem(NEW)), NOON) == both
     changed = Host(NEW, pem(NEW), pem(OLD, NEW, OLD_WITH_NEW))
     assert learn_roots(both, changed, NOON) == both
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        b"",
+        pem_of_lists(crl_of(NEW), crl_of(OLD)),  # an ordinary one
+        pem_of_lists(crl_of(NEW), last_list(OLD, signer=NEW.key)),
+        pem_of_lists(last_list(NEW)),
+    ],
+)
+def test_an_old_root_is_dropped_only_with_its_own_last_list(lists: bytes) -> None:
+    """The thief of the next issuing authority's key is the host, offers the next root alone, and cannot make the old one go."""
+    both = (OLD.certificate, NEW.certificate)
+    assert learn_roots(both, Host(NEW, pem(NEW), pem(NEW), lists=lists), NOON) == both
+
+
+def test_a_root_without_its_last_list_stops_no_later_rollover() -> None:
+    """Its key is offline, and its list is not signed yet: it stays, and the next root is learned beside it."""
+    third = toy_ca("Third")
+    cross = certify("Third", NEW, key=third.key, path_length=1)
+    offer = pem(NEW, third, cross)
+    both = (OLD.certificate, NEW.certificate)
+    found = learn_roots(both, Host(NEW, offer, offer, lists=pem_of_lists(crl_of(NEW))), NOON)
+    assert found == (*both, third.certificate)
+    many = tuple(toy_ca(f"Root {number}").certificate for number in range(4))
+    held = (*many, NEW.certificate)
+    assert learn_roots(held, Host(NEW, offer, offer, lists=b""), NOON) == held  # the file has five at most
+
+
+def test_a_host_without_lists_drops_no_root() -> None:
+    """An answer that is no list changes nothing."""
+    both = (OLD.certificate, NEW.certificate)
+
+    def fetch(path: str, _roots: Roots) -> Response:
+        return Response(status=200 if path != ROOT_LISTS_PATH else 404, media_type=ROOTS_TYPE, body=pem(NEW))
+
+    assert learn_roots(both, fetch, NOON) == both
 
 
 def test_a_list_without_a_known_root_changes_nothing() -> None:
@@ -185,6 +235,9 @@ def test_a_renewal_brings_the_new_root_and_the_next_one_drops_the_old(
     assert (folder / "chain.pem").read_bytes().count(b"BEGIN") == 3
     server.verified_by, server.offered, server.cross_pem = (new.certificate,), [new], b""
     server.root_list = crl_of(new, 7, number=3)
+    renew(server, folder)
+    assert read_roots((folder / "root.pem").read_bytes()) == (old.certificate, new.certificate)
+    server.last_lists = [last_list(old)]
     renew(server, folder)
     assert (folder / "root.pem").read_bytes() == new.pem
     kept = load_root_list(

@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
+from doorward.agent.root_list import parse_root_list
 from doorward.authority import authority_certificates, founding, issuing
 from doorward.authority.exported_key import encrypt_private_key
 from doorward.authority.rollover import leaving, moving, preparing, root_preparing, viewing
@@ -169,6 +170,13 @@ def test_the_old_root_retires_with_its_authority(world):
     with world.work.read() as stores:
         present = stores.authorities.current(AuthorityKind.ROOT)
         assert len(x509.load_der_x509_crl(stores.status.crl(present.id).der)) == 1
+        handed_out = [stores.status.crl(one.id).der for one in (present, gone)]
+    # Agents drop the old root with its last list, so it is handed out until the root's end.
+    assert list(root_crl.newest_root_lists(world.services)) == handed_out
+    assert parse_root_list(handed_out[1], old).is_last
+    assert not parse_root_list(handed_out[0], new).is_last
+    world.clock.turn(seconds=(old.not_valid_after_utc - world.clock.now()).total_seconds())
+    assert list(root_crl.newest_root_lists(world.services)) == handed_out[:1]
 
 
 def test_a_root_in_its_last_year_lists_what_retires_with_it(world):

@@ -12,7 +12,7 @@ Standard: RFC 5280 sections 3.3 and 5.1.2.5.
 from __future__ import annotations
 
 from doorward.authority.status.partitions import FULL
-from doorward.authority.status.root_crl import find_unlisted, publish_root_list
+from doorward.authority.status.root_crl import publish_root_list
 from doorward.stores.prerequisites import load_key, require_keys
 from doorward.stores.records import AuthorityKind, AuthorityRecord
 from doorward.stores.services import Services
@@ -37,8 +37,8 @@ def leave_root(services: Services, issuing: AuthorityRecord, *, actor: str) -> s
         return root.key_name
     with services.work.change() as stores:
         head = next((one for one in stores.status.crl_heads(root.id) if one.partition == FULL), None)
-        # In the root's last year, a CRL of before is valid until its end too, and lists nothing of this retirement.
-        if head is None or head.next_update < root.not_after or find_unlisted(stores, root, now):
+        # In the root's last year, a CRL of before is valid beyond its end, and lists nothing of this retirement.
+        if head is None or head.next_update != root.not_after:
             key = load_key(services, root)
             publish_root_list(services, stores, root, key, actor=actor, now=now, until=root.not_after)
     return root.key_name

@@ -41,6 +41,10 @@ ROOT_LIST_LIFETIME = timedelta(days=365)
 CRLs that cover authorities (Baseline Requirements 4.9.7)."""
 
 
+MOST_LISTS = 4
+"""CRLs of roots that are handed out together; an agent reads as many."""
+
+
 def publish_root_list(
     services: Services,
     stores: Stores,
@@ -178,14 +182,18 @@ def root_list_end(services: Services) -> datetime | None:
 
 
 def newest_root_lists(services: Services) -> tuple[bytes, ...]:
-    """Return the newest CRL of each trusted root in DER, that of the current root first.
+    """Return the newest CRL of each trusted root in DER, that of the current root first; then of roots that retired.
+
+    A client drops a root only with the last CRL of that root (docs/design/0089).
 
     Raises:
         NotFound: `not-founded`.
     """
     with services.work.read() as stores:
         require_authority(stores, AuthorityKind.ROOT)
-        found = [stores.status.crl(root.id, FULL) for root in trusted_roots(stores)]
+        gone = [one for one in retired_roots(stores) if one.not_after > services.clock.now()]
+        every = (*trusted_roots(stores), *gone)[:MOST_LISTS]
+        found = [stores.status.crl(root.id, FULL) for root in every]
     return tuple(crl.der for crl in found if crl is not None)
 
 
@@ -198,11 +206,10 @@ def unlisted_authorities(services: Services) -> tuple[AuthorityRecord, ...]:
         NotFound: `not-founded`.
     """
     with services.work.read() as stores:
-        return find_unlisted(stores, require_authority(stores, AuthorityKind.ROOT), services.clock.now())
+        return _find_unlisted(stores, require_authority(stores, AuthorityKind.ROOT), services.clock.now())
 
 
-def find_unlisted(stores: Stores, root: AuthorityRecord, now: datetime) -> tuple[AuthorityRecord, ...]:
-    """Return what a root has signed, is trusted no more, has not ended, and is not in the root's newest CRL."""
+def _find_unlisted(stores: Stores, root: AuthorityRecord, now: datetime) -> tuple[AuthorityRecord, ...]:
     retired = [one for one in retired_below(stores, root) if one.not_after > now]
     crl = stores.status.crl(root.id, FULL) if retired else None
     listed = (
@@ -238,4 +245,4 @@ def _head(stores: Stores, root: AuthorityRecord) -> CrlRecord | None:
 
 def _is_due(stores: Stores, root: AuthorityRecord, now: datetime) -> bool:
     head = _head(stores, root)
-    return head is None or is_half_over(head, now) or bool(find_unlisted(stores, root, now))
+    return head is None or is_half_over(head, now) or bool(_find_unlisted(stores, root, now))
