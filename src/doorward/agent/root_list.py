@@ -5,7 +5,8 @@
 A server proves its name by a chain to the pinned root. The list names issuing authorities that were retired: somebody may
 have the key of one, and can make a server certificate with it. Such a server is refused. The rules:
 1. A list counts only if the pinned root signed it, and if it is about everything that the root issued.
-2. The newest number that was seen is kept, and never replaced by a smaller one: otherwise an attacker would send an older list.
+2. The list with the latest thisUpdate is kept, of two of one second that with the larger number: otherwise an attacker would send an
+   older list. The number alone does not tell: after a backup of the server was restored, lists begin again with a smaller one.
 3. A list counts after its nextUpdate too, because a revoked authority never comes back.
 4. When the identity drops the old root, the list of the new one is fetched at once, on a connection that the old one's list judges
    too: the old authority with a cross-certificate is below the new root.
@@ -24,6 +25,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -47,6 +49,7 @@ class RootList:
     Args:
         root: the root's certificate, DER.
         number: the CRL number.
+        this_update: when it was signed, aware, UTC.
         serials: the serial numbers of the certificates that the root has revoked.
         der: the list.
         is_last: whether it is the root's last one, which ends with the root: the root is not trusted any more.
@@ -54,6 +57,7 @@ class RootList:
 
     root: bytes = field(repr=False)
     number: int
+    this_update: datetime
     serials: frozenset[int]
     der: bytes = field(repr=False)
     is_last: bool = False
@@ -102,7 +106,12 @@ def parse_root_list(der: bytes, root: x509.Certificate) -> RootList:
             "it is only a part of one" if is_ours else "the root of this identity has not signed it"
         )
     return RootList(
-        root=root.public_bytes(Encoding.DER), number=number, serials=serials, der=der, is_last=is_last
+        root=root.public_bytes(Encoding.DER),
+        number=number,
+        this_update=crl.last_update_utc,
+        serials=serials,
+        der=der,
+        is_last=is_last,
     )
 
 
@@ -132,8 +141,10 @@ def load_root_list(directory: Path, root: x509.Certificate) -> RootList | None:
 
 
 def choose_newer(kept: RootList | None, found: RootList) -> RootList:
-    """Return the list with the larger number: rule 2."""
-    return kept if kept is not None and kept.number >= found.number else found
+    """Return the list that was signed later: rule 2."""
+    if kept is not None and (kept.this_update, kept.number) >= (found.this_update, found.number):
+        return kept
+    return found
 
 
 def _malformed(why: str) -> MalformedInput:

@@ -18,7 +18,7 @@ from doorward.agent.transport import Response
 from doorward.core.errors import MalformedInput, Unavailable
 from tests.support.certificates.issuing import CertifiedKey, certify, toy_ca
 from tests.support.certificates.status import crl_of, entry, listed_for, scope
-from tests.support.ports import FakeClock
+from tests.support.ports import NOON, FakeClock
 from tests.support.refusals import code_of, refused
 from tests.support.renewal_server import RenewalServer, pair_of, pem_of_lists, problem
 
@@ -104,11 +104,19 @@ def test_what_the_root_signed_is_judged(root: CertifiedKey) -> None:
 
 
 def test_the_newest_number_stays(root: CertifiedKey) -> None:
-    """An older or equal list does not take the place of the kept one, and a newer one does."""
+    """Of lists of one second: an older or equal list does not take the place of the kept one, and a newer one does."""
     one, two = (parse_root_list(crl_of(root, number=number), root.certificate) for number in (1, 2))
     assert choose_newer(None, one) is one
     assert choose_newer(one, two) is two
     assert choose_newer(two, one) is two
+
+
+def test_after_a_restored_backup_the_later_list_counts(root: CertifiedKey) -> None:
+    """The server's numbers begin again with a smaller one; what was signed before does not come back by its larger number."""
+    before = parse_root_list(crl_of(root, 7, number=9), root.certificate)
+    after = parse_root_list(crl_of(root, 8, number=3, this_update=NOON), root.certificate)
+    assert choose_newer(before, after) is after
+    assert choose_newer(after, before) is after
 
 
 def test_a_server_of_a_retired_authority_is_refused(server: RenewalServer, tmp_path: Path) -> None:
