@@ -13,7 +13,7 @@ from doorward.agent.root_list import parse_root_list
 from doorward.authority import authority_certificates, founding, issuing
 from doorward.authority.exported_key import encrypt_private_key
 from doorward.authority.rollover import leaving, moving, preparing, root_preparing, viewing
-from doorward.authority.rollover.table import RolloverStep
+from doorward.authority.rollover.table import RolloverStep, next_step
 from doorward.authority.status import crls, root_crl
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import ConfigurationError, DoorwardError, RequestRefused
@@ -271,6 +271,7 @@ def test_the_offline_root_signs_its_successor_with_its_export(world):
     assert "its key is not here" in sentence
     assert retired(world).state is RolloverState.RETIRED
     assert "root-2" in world.keys.names()
+    assert "--exported old-root-key.pem" in viewing.view_rollover(world.services).next_step
     last = root_crl.renew_exported_root_list(
         world.services, exported=pem, passphrase=PASSPHRASE, actor=OPERATOR
     )
@@ -278,6 +279,7 @@ def test_the_offline_root_signs_its_successor_with_its_export(world):
         gone = stores.authorities.get(last.authority_id)
     assert (gone.key_name, last.next_update) == ("root-1", gone.not_after)
     assert len(x509.load_der_x509_crl(last.der)) == 2
+    assert viewing.view_rollover(world.services).next_step == next_step(RolloverState.RETIRED)
     with refused(RequestRefused, "export-of-another-key"):
         root_crl.renew_exported_root_list(
             world.services, exported=other_export(), passphrase=PASSPHRASE, actor=OPERATOR
@@ -299,7 +301,7 @@ def test_the_preview_names_the_new_root(world):
     draining(world)
     assert [one.key_name for one in viewing.view_rollover(world.services).roots] == ["root-1", "root-2"]
     told = " ".join(viewing.preview(world.services, RolloverStep.RETIRE).sentences)
-    assert "the root root-1" in told
+    assert "programs that have only the root root-1 refuse our servers then" in told
     assert "the key root-1 is destroyed" in told
     assert world.clock.now() >= NOON
 

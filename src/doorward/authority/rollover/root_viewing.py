@@ -39,4 +39,5 @@ def warn_of_root(services: Services, rollover: RolloverRecord) -> tuple[str, ...
         else "its key is not here: sign its last list with the export (doorward ca renew-root-list), then destroy that"
     )
     named = (f"{links} open one-time links name it, and end with it",) if links and root.current else ()
-    return (f"the root {root.key_name} ({root.id}) is trusted no more; {end}", *named)
+    others = f"programs that have only the root {root.key_name} refuse our servers then: give them the other root first"
+    return (others, f"the root {root.key_name} ({root.id}) is trusted no more; {end}", *named)

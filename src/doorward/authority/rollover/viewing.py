@@ -14,7 +14,7 @@ from doorward.authority.rollover.root_viewing import view_roots, warn_of_root
 from doorward.authority.rollover.schedule import DEFAULT_WINDOW, choose_window
 from doorward.authority.rollover.table import FACTS, TRANSITIONS, RolloverStep, check_step, next_step
 from doorward.authority.rollover.use import RolloverUse, measure_use, warn_of_idle, warn_of_unseen
-from doorward.authority.status.root_crl import unlisted_authorities
+from doorward.authority.status.root_crl import unlisted_authorities, unlisted_by_retired_roots
 from doorward.core.errors import DoorwardError
 from doorward.core.time_text import describe_time
 from doorward.stores.authority_protocols import FINAL_STATES, RolloverRecord, RolloverState
@@ -27,6 +27,10 @@ _ROOT_LIST_STEP = (
     "the root's key is offline, and its revocation list does not name the authority yet, so that programs which trust the "
     "root go on accepting it: doorward ca renew-root-list --exported root-key.pem; or, if the root is elsewhere, "
     "--signed with the list that it made"
+)
+_LAST_LIST_STEP = (
+    "the old root's key is offline: sign that root's last revocation list, so that programs which have only the old root "
+    "refuse what is below it: doorward ca renew-root-list --exported old-root-key.pem; then destroy the export"
 )
 
 
@@ -95,13 +99,17 @@ def view_rollover(services: Services) -> RolloverView:
 
 
 def find_next_step(services: Services, state: RolloverState | None) -> str:
-    """Return what a person may do next in this state: of the rollover, or for the root's CRL after it.
+    """Return what a person may do next in this state: of the rollover, or for a root's CRL after it.
 
     Raises:
         NotFound: `not-founded`.
     """
-    is_over = state is None or state in FINAL_STATES
-    return _ROOT_LIST_STEP if is_over and unlisted_authorities(services) else next_step(state)
+    if state is None or state in FINAL_STATES:
+        if unlisted_authorities(services):
+            return _ROOT_LIST_STEP
+        if unlisted_by_retired_roots(services):
+            return _LAST_LIST_STEP
+    return next_step(state)
 
 
 def preview(

@@ -209,6 +209,17 @@ def unlisted_authorities(services: Services) -> tuple[AuthorityRecord, ...]:
         return _find_unlisted(stores, require_authority(stores, AuthorityKind.ROOT), services.clock.now())
 
 
+def unlisted_by_retired_roots(services: Services) -> tuple[AuthorityRecord, ...]:
+    """Return what a root that is trusted no more has signed and its newest CRL does not list.
+
+    There is some only if that root's key is not here: then a person signs its last list (`renew_exported_root_list`).
+    """
+    now = services.clock.now()
+    with services.work.read() as stores:
+        roots = [one for one in retired_roots(stores) if one.not_after > now]
+        return tuple(found for root in roots for found in _find_unlisted(stores, root, now))
+
+
 def _find_unlisted(stores: Stores, root: AuthorityRecord, now: datetime) -> tuple[AuthorityRecord, ...]:
     retired = [one for one in retired_below(stores, root) if one.not_after > now]
     crl = stores.status.crl(root.id, FULL) if retired else None
