@@ -54,6 +54,15 @@ class Initialised:
     passphrase_made: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitialisedBelowRoot:
+    """What `init --root-offline` made; `passphrase_made` says whether the passphrase file is new."""
+
+    files: RootFiles
+    passphrase_file: Path
+    passphrase_made: bool
+
+
 def initialise(
     settings: Settings, random: RandomSource, *, actor: str, explicit: Mapping[str, str] = _NOTHING
 ) -> Initialised:
@@ -86,7 +95,7 @@ def initialise(
 
 def initialise_below_root(
     settings: Settings, random: RandomSource, *, explicit: Mapping[str, str] = _NOTHING
-) -> RootFiles:
+) -> InitialisedBelowRoot:
     """Make everything of an installation except its authority, and the request to a root elsewhere; safe to repeat.
 
     The arguments and errors are those of `initialise`, and of `root_ceremony.request`.
@@ -95,7 +104,9 @@ def initialise_below_root(
         start.installation.begin_founding()
         files = request(start.installation)
         start.installation.close()
-    return files
+    return InitialisedBelowRoot(
+        files=files, passphrase_file=start.passphrase_file, passphrase_made=start.passphrase_made
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,9 @@ def require_tenant(stores: Stores) -> TenantRecord:
     tenant = stores.tenants.get()
     if tenant is None:
         raise NotFound(
-            "not-founded", "there is no authority here yet", hint="run `doorward init` or `doorward up`"
+            "not-founded",
+            "there is no authority here yet",
+            hint="run `doorward init` or `doorward up`; after `init --root-offline`: doorward ca install CERTIFICATE --root ROOT",
         )
     return tenant
 

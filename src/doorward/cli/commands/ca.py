@@ -27,7 +27,7 @@ def list_(state: State) -> None:
     ]
     rows += [authority_row(one) for one in parts.showing.list_partner_authorities(services)]
     columns = ["kind", "partner", "subject", "not_after", "key", "id"]
-    state.output.table(rows, columns, empty="no authority yet: doorward init")
+    state.output.table(rows, columns, empty="no authority yet: `doorward status` says what to do")
 
 
 @click.command("export", cls=Command)

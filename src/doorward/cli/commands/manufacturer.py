@@ -155,9 +155,10 @@ def set_(state: State, name: str, tag: str | None, most_pending: int | None) -> 
         state.installation().services, name, tag=tag, most_pending=most_pending, actor=actor()
     )
     row = _row(done.value)
+    tagged = f"the tag {escape(row['tag'])}" if row["tag"] else "no tag"
     state.output.result(
         row,
-        f"[bold]{escape(name)}[/bold] has {escape(row['tag'] or 'no tag')}; at most {row['most_pending']} of its devices wait",
+        f"[bold]{escape(name)}[/bold] has {tagged}; at most {row['most_pending']} of its devices wait",
         notes=done.notes,
     )
 

@@ -17,7 +17,7 @@ from doorward.cli.state import State, actor
 if TYPE_CHECKING:
     from doorward.gateway.connections.cutter import Mechanism
     from doorward.runtime.compose import Installation
-    from doorward.runtime.initialise import Initialised
+    from doorward.runtime.initialise import Initialised, InitialisedBelowRoot
     from doorward.runtime.settings import Settings
     from doorward.runtime.starting import Prepared
 
@@ -74,13 +74,20 @@ def init(state: State, /, root_offline: bool, **explicit: str | None) -> None:
 
 
 def _ask_root(state: State, given: dict[str, str]) -> None:
-    files = parts.initialise.initialise_below_root(
+    done = parts.initialise.initialise_below_root(
         state.settings(**given), parts.world.SystemRandom(), explicit=given
     )
+    files = done.files
     state.output.result(
-        {"request": str(files.request), "extensions": str(files.extensions), "founded": False},
+        {
+            "request": str(files.request),
+            "extensions": str(files.extensions),
+            "passphrase_file": str(done.passphrase_file),
+            "founded": False,
+        },
         f"waiting for the root: give it {files.request.name} and {files.extensions.name} "
         f"of {escape(str(files.request.parent))}",
+        _passphrase_line(done),
         "[dim]next:[/dim] doorward ca install CERTIFICATE --root ROOT",
     )
 
@@ -107,10 +114,14 @@ def _given(explicit: dict[str, str | None]) -> dict[str, str]:
 def _told(done: Initialised) -> list[str]:
     return [
         f"[green]✓[/green] an authority for [bold]{done.tenant.trust_domain}[/bold] in {escape(str(done.settings.data))}",
-        f"  the passphrase of its keys is in [bold]{escape(str(done.passphrase_file))}[/bold]"
-        + (" (made now)" if done.passphrase_made else ""),
+        _passphrase_line(done),
         "  [dim]back up both, apart from each other; then export and remove the root's key: doorward ca export --root --out root-key.pem[/dim]",
     ]
+
+
+def _passphrase_line(done: Initialised | InitialisedBelowRoot) -> str:
+    made = " (made now)" if done.passphrase_made else ""
+    return f"  the passphrase of its keys is in [bold]{escape(str(done.passphrase_file))}[/bold]{made}"
 
 
 @click.command("serve", cls=Command)
