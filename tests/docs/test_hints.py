@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 
+from doorward.cli.groups import walk
+from doorward.cli.table import COMMANDS
 from tests.support.walkthrough import ROOT
 
 KINDS = {"MalformedInput", "RequestRefused", "NotFound", "Unavailable", "Fault"}
@@ -25,6 +28,24 @@ CODES = {
 
 PROGRAMS = {"facts-malformed", "media-type-wrong", "body-too-large", "renewal-malformed", "check-malformed"}
 """Answers to a program that does not speak the protocol: there is nothing that its user could do."""
+
+
+_NAMED = re.compile(r"(?:`|: )doorward ([a-z]+(?: [a-z][a-z-]*)*)")
+
+
+def test_a_command_that_a_message_names_exists() -> None:
+    """Each `doorward …` in a text of the program is a command, or a group of commands, with what follows it."""
+    commands = {path for path, _ in walk(COMMANDS)}
+    groups = {path[:end] for path in commands for end in range(1, len(path))}
+    wrong, seen = [], 0
+    for path in sorted((ROOT / "src" / "doorward").rglob("*.py")):
+        for found in _NAMED.finditer(path.read_text(encoding="utf-8")):
+            words = tuple(found[1].split())
+            seen += 1
+            if words not in groups and not any(words[:end] in commands for end in range(1, len(words) + 1)):
+                wrong.append(f"{path.name}: {found[0]}")
+    assert wrong == []
+    assert seen > 100
 
 
 def test_an_error_for_people_has_a_next_step() -> None:

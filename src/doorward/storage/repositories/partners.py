@@ -112,7 +112,7 @@ class SqlPartners:
             raise RequestRefused(
                 "name-taken",
                 f"there is a partner named {partner.name} already",
-                hint="choose another name; `doorward partner list` shows those in use, and `ca import --replace` changes a partner",
+                hint="choose another name; `doorward ca list` shows those in use, and `doorward ca import --replace` changes a partner",
             )
 
     def save(self, partner: PartnerRecord) -> None:
