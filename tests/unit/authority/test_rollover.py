@@ -115,6 +115,23 @@ def test_a_rollover_from_beginning_to_end(world):
     assert {one.serial_number for one in last} == {alice.record.serial, bob.record.serial}
 
 
+def test_an_authority_that_retires_on_its_last_day_signs_its_last_list(world):
+    """The list from before lasts beyond its end, has nothing of the retirement, and is not taken for the last one."""
+    with world.work.read() as stores:
+        old = stores.authorities.current(AuthorityKind.ISSUING)
+    world.clock.turn(seconds=(old.not_after - timedelta(hours=20) - world.clock.now()).total_seconds())
+    alice = world.issue("alice")
+    crls.publish_crls(world.services)
+    draining(world)
+    renew(world, alice)
+    leaving.retire(world.services, actor=OPERATOR)
+    leaving.finish_leaving(world.services, actor="system")
+    with world.work.read() as stores:
+        last = x509.load_der_x509_crl(stores.status.crl(old.id).der)
+    assert [one.serial_number for one in last] == [alice.record.serial]
+    assert last.next_update_utc == old.not_after
+
+
 def test_what_is_abandoned_is_refused_and_listed(world):
     """With --abandon-missing the old authority retires; a leaf without a successor is refused, and its CRL says why."""
     alice, bob = world.issue("alice"), world.issue("bob")

@@ -187,7 +187,8 @@ def _sign_last_crls(services: Services, authority: AuthorityRecord) -> None:
 
 
 def _is_last(crl: CrlRecord | None, authority: AuthorityRecord) -> bool:
-    return crl is not None and crl.next_update >= authority.not_after
+    # One that ends later is from before: it was made on the authority's last day, and has nothing of the retirement.
+    return crl is not None and crl.next_update == authority.not_after
 
 
 def _destroy_keys(
