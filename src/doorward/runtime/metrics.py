@@ -64,7 +64,7 @@ class InstallationMetrics:
         with services.work.read() as stores:
             yield from _authorities(stores)
             yield from _server_certificates(stores)
-            yield from _gateways(stores.gateways.list(), stores.changes.head(), now)
+            yield from gateway_metrics(stores.gateways.list(), stores.changes.head(), now)
 
     def _certificates(self) -> Iterator[Metric]:
         counts = GaugeMetricFamily("doorward_certificates", "Certificates by state.", labels=["state"])
@@ -150,8 +150,11 @@ def _server_certificates(stores: Stores) -> Iterator[Metric]:
     yield from (ends, failing)
 
 
-def _gateways(gateways: list[GatewayRecord], head: int, now: datetime) -> Iterator[Metric]:
-    """Yield what each gateway reported; a gateway that is away keeps its last numbers and is marked as away."""
+def gateway_metrics(gateways: list[GatewayRecord], head: int, now: datetime) -> Iterator[Metric]:
+    """Yield what each gateway reported; a gateway that is away keeps its last numbers and is marked as away.
+
+    Numbers of another form, for example of a gateway of another version, are left out: the others must be seen.
+    """
     gauges = {
         name: GaugeMetricFamily(f"doorward_gateway_{name}", words, labels=["gateway"])
         for name, words in _GAUGES.items()
@@ -175,17 +178,17 @@ def _gateways(gateways: list[GatewayRecord], head: int, now: datetime) -> Iterat
             "connections": report.get("connections"),
             "envoys": report.get("envoys"),
             "log_backlog_bytes": report.get("log_backlog_bytes"),
-            "troubles": len(report.get("trouble", ())),
-            "refused_resources": len(report.get("refused", ())),
+            "troubles": _length(report.get("trouble", [])),
+            "refused_resources": _length(report.get("refused", [])),
         }
         for name, value in values.items():
-            if isinstance(value, int | float):
+            if isinstance(value, int | float) and abs(value) < _TOO_LARGE:
                 gauges[name].add_metric([gateway.name], value)
-        measured = report.get("measured") or {}
-        for reason, number in measured.get("answers", {}).items():
+        counts, times = _read_measured(report.get("measured"))
+        for reason, number in counts.items():
             answers.add_metric([gateway.name, reason], number)
-        for step, found in measured.get("steps", {}).items():
-            steps.add_metric([gateway.name, step], _cumulative(found["buckets"]), found["sum"])
+        for step, (buckets, total) in times.items():
+            steps.add_metric([gateway.name, step], buckets, total)
     yield from (*gauges.values(), answers, steps)
 
 
@@ -201,6 +204,34 @@ _GAUGES = {
 }
 
 
+_Buckets = list[tuple[str, float]]
+_TOO_LARGE = 1e300
+"""JSON has larger whole numbers than a float."""
+
+
+def _read_measured(measured: Any) -> tuple[dict[str, float], dict[str, tuple[_Buckets, float]]]:
+    """Return the answers by reason, and the buckets and the sum by step; nothing if anything has another form."""
+    try:
+        counts = {_label(reason): float(number) for reason, number in measured["answers"].items()}
+        times = {
+            _label(step): (_cumulative(found["buckets"]), float(found["sum"]))
+            for step, found in measured["steps"].items()
+        }
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        return {}, {}
+    return counts, times
+
+
+def _label(text: str) -> str:
+    if not text.isascii():
+        raise ValueError("a reason or a step is a word of ours")
+    return text
+
+
+def _length(value: Any) -> int | None:
+    return len(value) if isinstance(value, list) else None
+
+
 def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
     found, total = [], 0
     for bound, number in zip((*(str(one) for one in BOUNDS), "+Inf"), buckets, strict=True):
@@ -213,6 +244,6 @@ def _parse(status: str) -> Mapping[str, Any]:
     """Return the status of a gateway; nothing while it starts."""
     try:
         report = json.loads(status)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return report if isinstance(report, dict) else {}
