@@ -24,6 +24,7 @@ from doorward.gateway.authorizer.measuring import BOUNDS
 from doorward.stores.prerequisites import trusted_issuers
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, GatewayRecord
+from doorward.stores.roots import trusted_roots
 from doorward.stores.services import Services
 
 if TYPE_CHECKING:
@@ -123,6 +124,15 @@ def _authorities(stores: Stores) -> Iterator[Metric]:
         if heads:
             lists.add_metric([issuer.id], min(one.next_update for one in heads).timestamp())
     yield lists
+    root_lists = GaugeMetricFamily(
+        "doorward_root_crl_next_update_timestamp_seconds",
+        "End of a root's CRL. If the root's key is offline, a person signs the next one.",
+        labels=["authority"],
+    )
+    for root in trusted_roots(stores):
+        for head in stores.status.crl_heads(root.id):
+            root_lists.add_metric([root.id], head.next_update.timestamp())
+    yield root_lists
 
 
 def _server_certificates(stores: Stores) -> Iterator[Metric]:
