@@ -12,7 +12,7 @@ from cryptography import x509
 
 from doorward.stores.prerequisites import require_authority, trusted_issuers
 from doorward.stores.records import AuthorityKind, AuthorityRecord
-from doorward.stores.roots import cross_certificates, trusted_roots
+from doorward.stores.roots import cross_certificates, is_cross, trusted_roots
 from doorward.stores.services import Services
 
 
@@ -24,11 +24,13 @@ class AuthorityCertificate:
         record: the stored record.
         subject: RFC 4514 text.
         sha256: of the certificate, hexadecimal.
+        is_cross: whether it is a root's certificate by another root.
     """
 
     record: AuthorityRecord
     subject: str
     sha256: str
+    is_cross: bool
 
 
 def list_authority_certificates(services: Services) -> list[AuthorityCertificate]:
@@ -40,6 +42,7 @@ def list_authority_certificates(services: Services) -> list[AuthorityCertificate
             record=one,
             subject=x509.load_der_x509_certificate(one.der).subject.rfc4514_string(),
             sha256=hashlib.sha256(one.der).hexdigest(),
+            is_cross=is_cross(one),
         )
         for one in records
     ]

@@ -158,10 +158,12 @@ def suspicion_line(suspicion: SuspectedClone) -> str:
 
 def own_authority_row(own: AuthorityCertificate) -> dict[str, Any]:
     """Return the fields that commands show of a certificate of our own authority."""
+    trusted = "current" if own.record.current else "trusted"
     return {
-        "kind": own.record.kind.value,
+        "kind": "cross-certificate" if own.is_cross else own.record.kind.value,
         "partner": "",
         "subject": own.subject,
+        "state": trusted if own.record.retired_at is None else "retired",
         "not_after": own.record.not_after,
         "current": own.record.current,
         "key": own.record.key_name,
@@ -176,6 +178,7 @@ def authority_row(view: AuthorityView) -> dict[str, Any]:
         "kind": "anchor" if view.record.anchor else "intermediate",
         "partner": view.partner,
         "subject": view.subject,
+        "state": "trusted",
         "not_after": view.record.not_after,
         "current": True,
         "key": "",

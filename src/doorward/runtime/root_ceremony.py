@@ -56,7 +56,7 @@ def refuse_waiting(layout: Layout) -> None:
         raise RequestRefused(
             "founding-requested",
             f"{layout.data} waits for the certificate that its root makes",
-            hint="found it: doorward ca install CERTIFICATE --root ROOT; or name another directory with --data",
+            hint="with that certificate: doorward ca install CERTIFICATE --root ROOT; or name another directory with --data",
         )
 
 

@@ -224,8 +224,8 @@ SUCCESSES: dict[str, Success] = {
         members=f"{CERTIFICATE} pem replaces p12 p12_password notes",
     ),
     "ca list": Success(
-        says=("ocsp-responder", "issuing", "root", "CN=corp.example Root 1"),
-        members="kind partner subject not_after current key sha256 id",
+        says=("ocsp-responder", "issuing", "root", "CN=corp.example Root 1", "current"),
+        members="kind partner subject state not_after current key sha256 id",
     ),
     "ca import": Success(
         words="clinic {clinic} --yes",

@@ -26,7 +26,7 @@ def list_(state: State) -> None:
         own_authority_row(one) for one in parts.authority_certificates.list_authority_certificates(services)
     ]
     rows += [authority_row(one) for one in parts.showing.list_partner_authorities(services)]
-    columns = ["kind", "partner", "subject", "not_after", "key", "id"]
+    columns = ["kind", "partner", "subject", "state", "not_after", "key", "id"]
     state.output.table(rows, columns, empty="no authority yet: `doorward status` says what to do")
 
 

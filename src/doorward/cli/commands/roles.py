@@ -46,7 +46,7 @@ STATUS_URL = click.option(
 @click.option(
     "--root-offline",
     is_flag=True,
-    help="The root is elsewhere: only make the request that it signs; `doorward ca install --root` founds.",
+    help="The root is elsewhere: only make the request that it signs; `doorward ca install --root` makes the authority.",
 )
 @click.pass_obj
 def init(state: State, /, root_offline: bool, **explicit: str | None) -> None:

@@ -143,7 +143,7 @@ def csr(state: State, out: Path | None, extensions: Path | None, force: bool) ->
 )
 @click.pass_obj
 def install(state: State, issued_file: Path, accept_addresses: bool, root_file: Path | None) -> None:
-    """Check the certificate that the root made of the request; both authorities are trusted from now on."""
+    """Check the certificate that the root made of the request, and trust it beside the present one; with --root, begin with it."""
     if root_file is not None:
         _found(state, issued_file, root_file)
         return

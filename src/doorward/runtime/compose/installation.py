@@ -481,7 +481,7 @@ def _not_initialised(data: Path) -> Unavailable:
         return Unavailable(
             "not-initialised",
             f"the installation in {data} waits for the certificate that its root makes",
-            hint="found it: doorward ca install CERTIFICATE --root ROOT",
+            hint="with that certificate: doorward ca install CERTIFICATE --root ROOT",
         )
     return Unavailable(
         "not-initialised",
