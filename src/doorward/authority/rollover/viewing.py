@@ -151,7 +151,7 @@ def _preview_prepare(current: AuthorityRecord, gateways: int, *, new_root: bool)
     root = "a new root is made; it and the present root sign a cross-certificate of each other"
     return (
         *((root,) if new_root else ()),
-        "a new key is made, and the root signs its certificate",
+        f"a new key is made, and the {'new ' if new_root else ''}root signs its certificate",
         f"it gets an OCSP responder and a first revocation list; {gateways} gateways then trust it too",
         f"{current.id} goes on issuing",
     )
