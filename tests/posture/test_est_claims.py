@@ -214,7 +214,7 @@ ATTACKS: list[tuple[Callable[[Host], bool], Checks]] = [
         an_old_approval,
         {
             "doorward.directory.fleets.admission.find_end": lambda *_: "",
-            "doorward.directory.fleets.admission.ends_at": lambda *_: NEVER,
+            "doorward.directory.fleets.admission.approval_end": lambda *_: NEVER,
         },
     ),
     (a_flood_of_wrong_tokens, _COUNTED),

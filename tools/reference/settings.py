@@ -10,7 +10,7 @@ from typing import Any
 
 from annotated_types import Ge, Le
 
-from doorward.runtime.durations import render_duration
+from doorward.runtime.durations import render_option_duration
 from doorward.runtime.initialise import WRITTEN
 from doorward.runtime.settings import HIGHEST_PORT, Settings
 from tools.reference.markdown import render_table
@@ -99,7 +99,7 @@ def _toml(value: Any) -> str:
     """Return a value as a person writes it into `doorward.toml`."""
     match value:
         case timedelta():
-            return f'"{render_duration(value)}"'
+            return f'"{render_option_duration(value)}"'
         case Enum():
             return _toml(value.value)
         case bool() | int() | float():
@@ -124,4 +124,4 @@ def _bounds(metadata: list[Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return render_duration(value) if isinstance(value, timedelta) else str(value)
+    return render_option_duration(value) if isinstance(value, timedelta) else str(value)

@@ -199,14 +199,12 @@ def _describe_times(partner: PartnerRecord) -> str:
     if partner.revocation.value == "off":
         return ": revocation is not checked"
     grace = (
-        f"{parts.durations.render_duration(partner.max_staleness)} longer than"
+        f"{parts.durations.render_option_duration(partner.max_staleness)} longer than"
         if partner.max_staleness
         else "exactly as long as"
     )
     private = f"; also from {', '.join(partner.allow_private)}" if partner.allow_private else ""
-    return (
-        f"; fetched every {parts.durations.render_duration(partner.refresh)}, used {grace} it says{private}"
-    )
+    return f"; fetched every {parts.durations.render_option_duration(partner.refresh)}, used {grace} it says{private}"
 
 
 def _describe(partner: PartnerRecord, trusting: Sequence[str]) -> list[str]:
@@ -221,7 +219,7 @@ def _describe(partner: PartnerRecord, trusting: Sequence[str]) -> list[str]:
     ]
     if partner.short_lived:
         lines.append(
-            f"short-lived  accepted without revocation information for at most {parts.durations.render_duration(partner.short_lived)}"
+            f"short-lived  accepted without revocation information for at most {parts.durations.render_option_duration(partner.short_lived)}"
         )
     lines.append(f"trusted by   {', '.join(trusting) or '- (name it in `trust` of an application)'}")
     for word, subtrees in (("permitted", partner.permitted), ("excluded", partner.excluded)):

@@ -27,7 +27,7 @@ def parse_duration(value: Any) -> timedelta:
     return timedelta(**{_UNITS[found.group(2) or "s"]: float(found.group(1))})
 
 
-def render_duration(span: timedelta) -> str:
+def render_option_duration(span: timedelta) -> str:
     """Return a duration as an option or a setting has it, in the largest unit that divides it."""
     return describe_time(span).replace(" ", "")
 

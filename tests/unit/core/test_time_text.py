@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from doorward.core.time_text import describe_time
-from doorward.runtime.durations import parse_duration, render_duration
+from doorward.runtime.durations import parse_duration, render_option_duration
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ def test_a_time_is_in_its_largest_whole_unit(seconds: int, text: str) -> None:
     """Options and settings read it again, with the space and without it."""
     time = timedelta(seconds=seconds)
     assert describe_time(time) == text
-    assert parse_duration(text) == parse_duration(render_duration(time)) == time
+    assert parse_duration(text) == parse_duration(render_option_duration(time)) == time

@@ -39,7 +39,7 @@ from doorward.directory.fleets.judging import (
     judge_factory_certificate,
     refuse_factory_certificate,
 )
-from doorward.directory.fleets.lapsing import ANOTHER_KEY, LAPSED, ends_at, find_end, lapse_within
+from doorward.directory.fleets.lapsing import ANOTHER_KEY, LAPSED, approval_end, find_end, lapse_within
 from doorward.directory.fleets.rules import BARRED, apply_rules, refuse_barred
 from doorward.directory.fleets.states import EnrolmentStep, next_state
 from doorward.pki.csr import parse_csr
@@ -348,7 +348,7 @@ def _claim(services: Services, stores: Stores, found: DeviceEnrolmentRecord) -> 
     principal = stores.directory.get(found.principal_id)
     if principal is None:
         return _refuse_device()
-    ends = ends_at(found, services.approval_lifetime)
+    ends = approval_end(found, services.approval_lifetime)
     return FactoryClaim(enrolment=found, name=principal.name, ends_at=ends)
 
 

@@ -27,7 +27,7 @@ ANOTHER_KEY, ENDED, INVITED = "another-key", "approval-ended", "invited"
 LAPSED = frozenset({ANOTHER_KEY, ENDED, INVITED})
 
 
-def ends_at(approved: DeviceEnrolmentRecord, lifetime: timedelta) -> datetime:
+def approval_end(approved: DeviceEnrolmentRecord, lifetime: timedelta) -> datetime:
     """Return when an approval ends; `lifetime` is `Services.approval_lifetime`."""
     return (approved.decided_at or approved.created_at) + lifetime
 
@@ -39,7 +39,7 @@ def find_end(approved: DeviceEnrolmentRecord, wanted_key: str, lifetime: timedel
     """
     if wanted_key != approved.wanted_key:
         return ANOTHER_KEY
-    return ENDED if now >= ends_at(approved, lifetime) else ""
+    return ENDED if now >= approval_end(approved, lifetime) else ""
 
 
 def lapse_within(

@@ -38,7 +38,7 @@ from doorward.gateway.access_log.counting import (
     parse_stored_limiter,
 )
 from doorward.gateway.access_log.lines import LONGEST_LINE, AccessLine, malformed, parse_access_line
-from doorward.gateway.access_log.selection import LineSelector, Selection
+from doorward.gateway.access_log.selection import LineSelector, SelectedLines
 from doorward.gateway.ballast import BALLAST
 from doorward.stores.events import new_event
 from doorward.stores.services import Services
@@ -334,7 +334,7 @@ class Ingest:
         self._next_name()  # store the number as used, before the file is deleted
         path.unlink()
 
-    def _store(self, selection: Selection, name: str, position: int, *, traffic: bool = True) -> None:
+    def _store(self, selection: SelectedLines, name: str, position: int, *, traffic: bool = True) -> None:
         """Store the block and the position after its lines in one transaction."""
         with self._services.work.change(traffic=traffic) as stores:
             stores.ingest.advance(self._gateway_id, name, position, position + selection.end)

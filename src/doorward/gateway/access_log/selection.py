@@ -33,7 +33,7 @@ BATCH_EVENTS = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class SelectedLines:
     """What becomes of the first lines of a piece.
 
     Args:
@@ -74,7 +74,7 @@ class LineSelector:
         self._gateway_id = gateway_id
         self._renderer = RequestRenderer(gateway_id, TENANT)
 
-    def select(self, data: bytes, limiter: EventLimiter, *, room: bool) -> Selection:
+    def select(self, data: bytes, limiter: EventLimiter, *, room: bool) -> SelectedLines:
         """Return what becomes of the first lines, as many as one block may have.
 
         Args:
@@ -95,7 +95,7 @@ class LineSelector:
             if not (room and self._take_fast(line, block)) and self._is_single(line, limiter, now, room=room):
                 self._take(line, block)
         sealed = builder.build()
-        return Selection(
+        return SelectedLines(
             block=sealed if sealed.ids else None,
             end=min(start, len(data)),
             limiter=limiter,
