@@ -237,9 +237,14 @@ def test_undo_gives_the_new_root_up(world):
     """From prepared, one undo takes the trust from the new root and destroys its keys; the next one gets another name."""
     old = roots(world)[0]
     prepared(world)
+    new = roots(world)[1]
     moving.undo(world.services, actor=OPERATOR)
     leaving.finish_leaving(world.services, actor="system")
     assert roots(world) == [old]
+    _, last = root_crl.newest_root_lists(
+        world.services
+    )  # agents that have learned the new root drop it with this one
+    assert parse_root_list(last, new).is_last
     assert crosses(world) == []
     assert world.keys.names() == ["issuing-1", "ocsp-1", "root-1"]
     prepared(world)
