@@ -52,7 +52,7 @@ def ask_always(state: State, question: str, *, yes: bool) -> None:
     if not yes and not may_ask(state):
         raise RequestRefused(
             "not-confirmed",
-            f"nothing was changed, because this cannot be undone: {question}",
+            f"nothing was changed, because this needs a confirmation: {question}",
             hint="look at it with --dry-run, then add --yes",
         )
     ask(state, f"{question}. Go on?", yes=yes)

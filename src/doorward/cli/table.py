@@ -144,11 +144,13 @@ COMMANDS: dict[str, Entry | Branch] = {
             "remove-root-key": _entry(
                 "ca:remove_root_key", "Remove the exported root key from this machine."
             ),
-            "renew-root-list": _entry("ca:renew_root_list", "Sign the root's next revocation list."),
+            "renew-root-list": _entry(
+                "ca:renew_root_list", "Sign or publish the root's next revocation list."
+            ),
             "csr": _entry("rotate:csr", "Print a request for the next issuing authority's certificate."),
             "install": _entry("rotate:install", "Install the certificate that the root made of it."),
             "rotate": Branch(
-                summary="Replace the issuing authority by a new one, in phases.",
+                summary="Replace the issuing authority, or with it the root, in phases.",
                 entries={
                     "status": _entry("rotate:status", "Say where the rollover stands, and who is missing."),
                     "prepare": _entry("rotate:prepare", "Make the next authority; both are trusted."),

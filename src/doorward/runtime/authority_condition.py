@@ -76,8 +76,8 @@ def examine_authority(installation: Installation, now: datetime) -> Part:
     unlisted = unlisted_authorities(installation.services)
     if unlisted:
         trouble.append(
-            f"the root's revocation list does not name {len(unlisted)} retired issuing authorities: "
-            "programs that trust the root go on accepting them"
+            f"the root's revocation list does not name every retired issuing authority ({len(unlisted)} missing): "
+            "programs that trust the root go on accepting the missing ones"
         )
         hints.append(_ROOT_LIST_HINT)
     return Part(
