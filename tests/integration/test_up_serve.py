@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from doorward.authority import orders as orders_module
 from doorward.authority.gateways import confirm, register_gateway
-from doorward.authority.issuing import Issued, issue
-from doorward.authority.orders import fill_order, order_status, place_order
+from doorward.authority.issuing import Claim, Issued, issue, issue_each
+from doorward.authority.orders import order_status, place_order
 from doorward.authority.revocation import revoke
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
@@ -123,13 +123,11 @@ def test_an_order_that_cannot_be_filled_now_stays_open(
             ("c", "enroll.corp.example"),
         )
     ]
-    signing = installation.services.keys
 
-    def fill(services: Services, order_id: str, *, actor: str, own: frozenset[str]) -> Issued:
-        away = order_id == orders[0].id
-        return fill_order(replace(services, keys=None if away else signing), order_id, actor=actor, own=own)
+    def issue_later(services: Services, wanted: Sequence[tuple[bytes, Claim]]) -> list[Issued | Exception]:
+        return [Unavailable("keys-unavailable", "the keys are away"), *issue_each(services, wanted[1:])]
 
-    monkeypatch.setattr(orders_module, "fill_order", fill)
+    monkeypatch.setattr(orders_module, "issue_each", issue_later)
     serve = Serve(installation)
     with refused(Unavailable, "keys-unavailable"):
         serve._fill_orders()

@@ -224,7 +224,7 @@ _STANDING: Checks = {f"{_CLAIMS}.require_standing": unchecked_standing}
 _ACTIVE: Checks = {
     **_STANDING,
     f"{_CLAIMS}.require_active": unchecked_principal,
-    "doorward.authority.issuing.certificates.require_active": unchecked_principal,
+    "doorward.authority.issuing.steps.require_active": unchecked_principal,
 }
 _NEWEST: Checks = {f"{_CLAIMS}.require_newest": nothing}
 _COUNTED: Checks = {"doorward.web.throttle.AttemptThrottle.refusal": nothing}

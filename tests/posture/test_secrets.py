@@ -161,11 +161,19 @@ def _answers(house: Doorway, identity: Identity) -> bool:
 
 
 def written(story: Story) -> dict[str, bytes]:
-    """Return every file that the installation wrote and that is no key: logs, database, configuration."""
+    """Return every file that the installation wrote and that is no key: logs, database, configuration.
+
+    The database has the evidence in compressed blocks, so it is also there as text.
+    """
     house = story.house
     files = [house.log, *(one for one in house.data.rglob("*") if one.is_file())]
     kept = [one for one in files if not {"keys"} & set(one.relative_to(house.folder).parts)]
-    return {str(one.relative_to(house.folder)): one.read_bytes() for one in kept}
+    with house.installation.event_log.read() as store:
+        size = store.tree_size()
+        leaves = [one.leaf for one in store.leaves(0, size)]
+        openings = [one.value.encode() for _, one in store.openings(0, size)]
+    found = {str(one.relative_to(house.folder)): one.read_bytes() for one in kept}
+    return {**found, "evidence as text": b"\n".join([*leaves, *openings])}
 
 
 def test_the_story_left_its_traces(story: Story) -> None:

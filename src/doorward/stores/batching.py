@@ -136,12 +136,13 @@ class Batcher(Generic[Job, Result]):
     def _lead(
         self, first: _Call[Job, Result], work: Callable[[Sequence[Job]], Sequence[Result | Exception]]
     ) -> None:
-        self._give_way()
-        with self._lock:
-            batch = self._take(first)
-            self._had_company = len(batch) > 1
-        self._own.leads = True
-        try:
+        batch = [first]
+        try:  # from the first step on: whatever ends this thread, the next call must lead
+            self._give_way()
+            with self._lock:
+                batch = self._take(first)
+                self._had_company = len(batch) > 1
+            self._own.leads = True
             outcomes = work([one.job for one in batch])
             for one, outcome in zip(batch, outcomes, strict=True):
                 one.outcome = outcome
