@@ -6,6 +6,7 @@ client that writes the field itself is not believed.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from doorward.enforcement.envoy.http import EST_REQUESTS
 from doorward.enforcement.envoy.names import SHOWN_CHAIN, SOURCE
 from doorward.wire.forwarded_chain import parse_forwarded_chain
 from tests.posture.witness import SPOOFED, Witness, said_of, standing_witness
@@ -157,3 +159,21 @@ def test_its_limits_are_those_of_open_doors(est: CompiledDoor, surface: Witness)
     context.set_alpn_protocols(["h2", "http/1.1"])
     with est.site.connect(HOST, context=context) as connection:
         assert connection.selected_alpn_protocol() == "http/1.1"
+
+
+def answered_on_one_connection(door: CompiledDoor) -> int:
+    """How many requests of one connection are answered, of some more than are allowed."""
+    answered = 0
+    with door.connect(HOST, "stranger") as connection, contextlib.suppress(OSError, AssertionError):
+        while answered < EST_REQUESTS + 4:
+            if door.site.ask("GET", CACERTS, host=HOST, over=connection).status != 200:
+                break
+            answered += 1
+    return answered
+
+
+def test_a_connection_has_few_requests(kept: Kept, est: CompiledDoor, est_socket: Path) -> None:
+    """Judging a stranger's certificate costs more than the request, so each few requests need a handshake; with the twin."""
+    assert answered_on_one_connection(est) == EST_REQUESTS
+    edit = without(*HTTP, "common_http_protocol_options", "max_requests_per_connection")
+    assert answered_on_one_connection(kept(edit, name="endless", est=est_socket)) == EST_REQUESTS + 4

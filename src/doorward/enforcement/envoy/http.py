@@ -41,6 +41,10 @@ HTTP_ALPN = ("h2", "http/1.1")
 EST_ALPN = ("http/1.1",)
 """EST clients speak HTTP/1.1 (RFC 7030 section 3.1); one connection has one client."""
 
+EST_REQUESTS = 16
+"""Of one connection to the EST host: a stranger's certificate costs some milliseconds with each request, so each batch of
+requests costs the stranger a handshake. An enrolment needs five (cacerts, csrattrs, simpleenroll, and repeats)."""
+
 PORTAL_TIMEOUT = timedelta(seconds=30)
 """How long a request to the portal may take to arrive, and how long a stream may be idle."""
 
@@ -136,6 +140,8 @@ def build_open_http(door: OpenDoor, paths: GatewayPaths, limits: GatewayLimits) 
     config["stream_idle_timeout"] = gentle
     common = config["common_http_protocol_options"]
     common["max_connection_duration"] = common["idle_timeout"] = gentle
+    if door.asks_certificate:
+        common["max_requests_per_connection"] = EST_REQUESTS
     return _http_filter(config)
 
 
