@@ -186,6 +186,15 @@ def test_a_list_that_the_root_signed_is_published(founded):
     assert root_list_import.install_root_list(founded.services, crl_of(ROOT, number=6), actor=OPERATOR)
 
 
+def test_a_list_that_revokes_an_authority_in_use_is_named(founded):
+    """The command asks before it is published: agents that read it refuse our hosts."""
+    with founded.work.read() as stores:
+        issuing = stores.authorities.current(AuthorityKind.ISSUING)
+    mistaken = crl_of(ROOT, root_crl.serial_of(issuing), number=5)
+    assert root_list_import.revoked_in_use(founded.services, mistaken) == (issuing,)
+    assert root_list_import.revoked_in_use(founded.services, crl_of(ROOT, number=5)) == ()
+
+
 @pytest.mark.parametrize("data", [b"", b"x", b"-----BEGIN X509 CRL-----", b"0" * 70_000])
 def test_a_file_that_is_no_list_is_malformed(founded, data):
     """The published list is unchanged."""

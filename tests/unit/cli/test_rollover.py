@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
+from cryptography import x509
+
+from doorward.authority.status.root_crl import serial_of
+from doorward.stores.prerequisites import load_key, require_authority
+from doorward.stores.records import AuthorityKind
+from tests.support.certificates.issuing import CertifiedKey
+from tests.support.certificates.status import crl_of
 from tests.unit.cli.conftest import Site
 
 
@@ -73,3 +82,20 @@ def test_a_request_overwrites_no_file(site: Site, tmp_path: Path) -> None:
     request.write_text("mine")
     site.do(*words, "--force")
     assert request.read_text() == first
+
+
+def test_a_list_that_revokes_what_is_in_use_is_asked_about(site: Site, tmp_path: Path) -> None:
+    """A list made elsewhere may revoke the wrong authority: agents that read it would refuse our hosts."""
+    with closing(site.opened()) as installation, installation.services.work.read() as stores:
+        root = require_authority(stores, AuthorityKind.ROOT)
+        serial = serial_of(require_authority(stores, AuthorityKind.ISSUING))
+        now = installation.services.clock.now()
+        above = CertifiedKey(
+            certificate=x509.load_der_x509_certificate(root.der), key=load_key(installation.services, root)
+        )
+    times = {"this_update": now - timedelta(minutes=1), "next_update": now + timedelta(days=300)}
+    for name, entries, number in (("mistaken", (serial,), 50), ("right", (), 51)):
+        (tmp_path / name).write_bytes(crl_of(above, *entries, number=number, **times))
+    refused = site.do("ca", "renew-root-list", "--signed", str(tmp_path / "mistaken"), code=1)
+    assert (refused["code"], "--yes" in refused["hint"]) == ("not-confirmed", True)
+    assert site.do("ca", "renew-root-list", "--signed", str(tmp_path / "right"))["number"] == 51

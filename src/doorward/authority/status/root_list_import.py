@@ -23,7 +23,7 @@ from doorward.authority.status.partitions import FULL
 from doorward.authority.status.root_crl import retired_below, serial_of
 from doorward.core.entities import TENANT
 from doorward.core.errors import MalformedInput, RequestRefused
-from doorward.stores.prerequisites import require_authority
+from doorward.stores.prerequisites import require_authority, trusted_issuers
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord
 from doorward.stores.services import Services
 
@@ -76,6 +76,23 @@ def install_root_list(services: Services, data: bytes, *, actor: str) -> CrlReco
         )
         store_list(services, stores, record, entries=len(crl), actor=actor)
     return record
+
+
+def revoked_in_use(services: Services, data: bytes) -> tuple[AuthorityRecord, ...]:
+    """Return the issuing authorities that doors trust and that a CRL revokes, for a question before it is published.
+
+    Agents that read such a list refuse our own hosts. It is still published if the operator wants it: it may be true.
+
+    Args:
+        services: the ports of this process.
+        data: DER or PEM, at most 64 KiB; not checked further here.
+
+    Raises:
+        MalformedInput: `root-list-malformed`.
+    """
+    serials = {one.serial_number for one in _load(data)}
+    with services.work.read() as stores:
+        return tuple(one for one in trusted_issuers(stores) if serial_of(one) in serials)
 
 
 def _load(data: bytes) -> x509.CertificateRevocationList:

@@ -9,6 +9,7 @@ import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
+from doorward.cli.confirming import ask_always
 from doorward.cli.rows import authority_row, own_authority_row
 from doorward.cli.screen import escape
 from doorward.cli.state import State, actor
@@ -115,9 +116,10 @@ def remove_root_key(state: State, exported: Path, passphrase_file: Path | None) 
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A list that the root has signed elsewhere; it is checked and published.",
 )
+@click.option("--yes", is_flag=True, help="Publish it also if it revokes an authority that is in use.")
 @click.pass_obj
 def renew_root_list(
-    state: State, exported: Path | None, passphrase_file: Path | None, signed: Path | None
+    state: State, exported: Path | None, passphrase_file: Path | None, signed: Path | None, *, yes: bool
 ) -> None:
     """Sign the root's next revocation list, good for a year, with the exported key; or publish one that was signed elsewhere."""
     if (exported is None) == (signed is None):
@@ -125,6 +127,12 @@ def renew_root_list(
     installation = state.installation()
     if signed is not None:
         data = parts.pem.read_bounded(signed)
+        for one in parts.root_list_import.revoked_in_use(installation.services, data):
+            ask_always(
+                state,
+                f"the list revokes {one.id}, which is in use: agents that read it refuse our hosts",
+                yes=yes,
+            )
         _tell_list(
             state, parts.root_list_import.install_root_list(installation.services, data, actor=actor())
         )
