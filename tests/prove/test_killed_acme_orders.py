@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from cryptography import x509
 
 from doorward.access.policies import apply_document
@@ -66,6 +67,7 @@ BLOWS = [
 ]
 
 
+@pytest.mark.timeout(3600)
 def test_killed_with_pebble(tmp_path: Path, *, is_inside: bool) -> None:
     """Every round ends with a new certificate, its record, and no challenge; an account is made once in each directory."""
     if not is_inside:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from hashlib import sha256
 from itertools import count
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
@@ -96,6 +97,7 @@ class Operator:
         self.thread.join(60)
 
 
+@pytest.mark.timeout(3600)
 def test_killed_while_devices_register_themselves() -> None:
     """60 rounds: no certificate without its record, no device stuck or doubled, no serial number twice."""
     dice = random.Random(20261130)

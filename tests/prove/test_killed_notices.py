@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from doorward.audit.events import EventType
 from doorward.core.entities import PrincipalKind
 from doorward.directory.mail_addresses import set_mail_address
@@ -38,6 +40,7 @@ MOST = 1_000_000
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
+@pytest.mark.timeout(3600)
 def test_killed_while_notices_are_sent() -> None:
     """60 rounds; after each kill ten minutes pass, which is how long a notice that was begun waits for its process."""
     dice = random.Random(20261129)
