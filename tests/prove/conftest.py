@@ -41,7 +41,8 @@ def is_inside(request: pytest.FixtureRequest, tmp_path: Path) -> bool:
     for name in ("pebble", "caddy"):
         if name in request.node.nodeid:
             program(name)
-    test = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", request.node.nodeid]
+    options = ["-q", "-s", "-p", "no:cacheprovider", "-o", "faulthandler_timeout=3900"]
+    test = [sys.executable, "-m", "pytest", *options, request.node.nodeid]
     done = run_apart(test, tmp_path, environ={INSIDE: "1"}, seconds=INSIDE_SECONDS)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
