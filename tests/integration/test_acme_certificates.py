@@ -108,7 +108,7 @@ def test_a_certificate_is_got_and_renewed_while_a_connection_lives(place: Place)
         socket_.sendall(WEBSOCKET.format(door.host("app")).encode())
         assert b"101 Switching" in socket_.recv(4096)
         renew_now(door)
-        assert eventually(lambda: shows(place, 2), WITHIN_SECONDS), server.requests
+        assert eventually(lambda: shows(place, 2), WITHIN_SECONDS), "\n".join(server.requests)
         for _ in range(3):
             assert socket_.recv(4096)  # it still ticks
     assert len(server.accounts) == 1

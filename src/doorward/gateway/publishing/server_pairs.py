@@ -51,13 +51,15 @@ class ServerPair:
 
     def worth(
         self, wanted: tuple[str, ...], source: str, staying: Collection[str]
-    ) -> tuple[bool, bool, int, bool, datetime]:
+    ) -> tuple[bool, bool, int, bool, datetime, str]:
         """Return the sort key of pairs: first exactly these hosts by this authority, then more of them.
 
-        Of equal ones, those of an issuer that stays come first, then those with a later end.
+        Of equal ones, those of an issuer that stays come first, then those with a later end, then those of a later order: a
+        renewed certificate has the same end if an authority in its chain ends first.
         """
         exact, covered = self.hosts == wanted, len(set(self.hosts).intersection(wanted))
-        return exact and self.source == source, exact, covered, self.stays(staying), self.end
+        stays = self.stays(staying)
+        return exact and self.source == source, exact, covered, stays, self.end, self.folder.name
 
     def stays(self, staying: Collection[str]) -> bool:
         """Return whether its issuer is one of these (SHA-256), or is not ours; True if they are not known."""
