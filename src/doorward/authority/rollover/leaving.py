@@ -187,7 +187,7 @@ def _sign_last_crls(services: Services, authority: AuthorityRecord) -> None:
 
 
 def _is_last(crl: CrlRecord | None, authority: AuthorityRecord) -> bool:
-    # One that ends later is from before: it was made on the authority's last day, and has nothing of the retirement.
+    # A CRL that ends later was signed before the retirement, on the authority's last day. It does not list what was revoked then.
     return crl is not None and crl.next_update == authority.not_after
 
 

@@ -37,7 +37,7 @@ def leave_root(services: Services, issuing: AuthorityRecord, *, actor: str) -> s
         return root.key_name
     with services.work.change() as stores:
         head = next((one for one in stores.status.crl_heads(root.id) if one.partition == FULL), None)
-        # In the root's last year, a CRL of before is valid beyond its end, and lists nothing of this retirement.
+        # In the root's last year, the CRL from before the retirement ends after the root. It does not list what retires now.
         if head is None or head.next_update != root.not_after:
             key = load_key(services, root)
             publish_root_list(services, stores, root, key, actor=actor, now=now, until=root.not_after)
