@@ -24,6 +24,7 @@ from doorward.web.serving import SocketPath, TcpAddress, WebServer
 from tests.support.refusals import refused
 
 LOCAL = TcpAddress(host="127.0.0.1", port=0)
+RUNS = threading.Event()
 GATE = threading.Event()
 
 
@@ -33,9 +34,10 @@ async def hello(_request: Request) -> Response:
 
 
 async def slow(_request: Request) -> Response:
-    """Answer when the test says so."""
+    """Say that the request runs, and answer when the test says so."""
     import asyncio
 
+    RUNS.set()
     await asyncio.to_thread(GATE.wait, 10)
     return PlainTextResponse("done")
 
@@ -199,11 +201,13 @@ def test_a_socket_of_another_program_is_not_removed(tmp_path: Path) -> None:
 
 def test_an_open_answer_is_finished_before_the_end() -> None:
     """stop() waits for the request that runs, while new connections are refused."""
+    RUNS.clear()
     GATE.clear()
     server = WebServer(app(), LOCAL, name="test")
     server.start()
     with connect(server) as peer:
         peer.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert RUNS.wait(60)  # a request that was not read yet is no open answer: stop() would end at once
         stopper = threading.Thread(target=server.stop)
         stopper.start()
         stopper.join(0.5)
