@@ -86,7 +86,7 @@ def pebble(folder: Path, *, tls_port: int) -> Iterator[Pebble]:
                 resolver,
             )
         )
-        assert eventually(lambda: _listens(listen), 20), (folder / "pebble.log").read_text()
+        assert eventually(lambda: _listens(listen)), (folder / "pebble.log").read_text()
         yield Pebble(
             directory=f"https://localhost:{listen}/dir", root=folder / "pebble-root.pem", http_port=http
         )

@@ -142,7 +142,7 @@ def test_ctrl_c_in_the_midst_of_a_command(folder: Path) -> None:
                     writers.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
                 return bool(writers)
 
-            assert eventually(it_reads, 30.0)
+            assert eventually(it_reads)
             out = err = None
             while err is None:  # one that comes just before read(2) begins is seen at the next only
                 command.send_signal(signal.SIGINT)

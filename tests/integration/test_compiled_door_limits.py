@@ -14,13 +14,17 @@ from typing import Any
 import pytest
 
 from doorward.enforcement.plan import GatewayLimits
+from doorward.gateway.envoy.admin import AdminClient
 from tests.support.attacks import exchange, has_ended, statuses
 from tests.support.compiled_door import CompiledDoor, open_door
 from tests.support.door_site import DoorSite
-from tests.support.doorway import open_doorway
+from tests.support.doorway import eventually, open_doorway
 
 MOST_SECONDS = 4.5
 """For a limit of one second; it must stay below the usual limit of a ClientHello, 5 s."""
+
+TRIES = 5
+"""An Envoy that waits for a processor may be late; if it does not keep the limit at all, it is late each time."""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,7 @@ def tight(tmp_path_factory: pytest.TempPathFactory, as_compiled: CompiledDoor) -
     limits = GatewayLimits(
         connections=7,
         hello=second,
-        handshake=second,
+        handshake=2 * second,
         request_headers=second,
         idle=3 * second,
         stream_idle=second,
@@ -46,8 +50,7 @@ class TestLimits:
 
     def test_a_silent_connection_is_cut(self, tight: DoorSite) -> None:
         """A client that connects and sends nothing is cut when the time for the handshake is over."""
-        with socket.create_connection(("127.0.0.1", tight.port), timeout=MOST_SECONDS) as connection:
-            assert _seconds_until_closed(connection) < MOST_SECONDS
+        assert any(_is_cut_in_time(tight) for _ in range(TRIES))
 
     def test_silence_in_an_exchange_is_the_applications_to_bound(self, tight: DoorSite) -> None:
         """A WebSocket that is silent for longer than the door waits for a route lives: its application has an hour."""
@@ -58,7 +61,7 @@ class TestLimits:
         with tight.connect("pay.test") as connection:
             assert statuses(exchange(connection, head.encode(), quiet=0.1)) == [101]
             assert not has_ended(connection, 4.0)  # four times stream_idle, and more than idle
-            connection.settimeout(5)
+            connection.settimeout(60)
             connection.sendall(b"still here")
             assert connection.recv(64) == b"still here"
 
@@ -68,9 +71,8 @@ class TestLimits:
         stalled = tight.tls("p256").wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="pay.test")
         with pytest.raises(ssl.SSLWantReadError):
             stalled.do_handshake()
-        with socket.create_connection(("127.0.0.1", tight.port), timeout=MOST_SECONDS) as connection:
-            connection.sendall(outgoing.read())
-            assert _seconds_until_closed(connection) < MOST_SECONDS
+        hello = outgoing.read()
+        assert any(_is_cut_in_time(tight, hello) for _ in range(TRIES))
 
     def test_slow_headers_are_cut(self, tight: DoorSite) -> None:
         """A client that sends its headers very slowly gets an error and is cut."""
@@ -87,7 +89,7 @@ class TestLimits:
 
     def test_a_door_has_a_limit_of_connections(self, tight: DoorSite) -> None:
         """One application's crowd cannot take every connection; the next one is closed."""
-        time.sleep(0.2)  # those of earlier tests have ended by now
+        assert eventually(lambda: _open_connections(tight) == 0)  # those of earlier tests have ended
         with (
             tight.connect("pay.test") as one,
             tight.connect("pay.test") as two,
@@ -95,7 +97,7 @@ class TestLimits:
         ):
             for connection in (one, two, three):
                 assert tight.ask("GET", "/accounts/7", over=connection).status == 200
-            assert tight.alert("pay.test") in {"closed", "reset", "UNEXPECTED_EOF_WHILE_READING"}
+            assert tight.alert("pay.test", quiet=2.0) in {"closed", "reset", "UNEXPECTED_EOF_WHILE_READING"}
 
     def test_large_headers_are_refused(self, door: CompiledDoor) -> None:
         """Headers have a size and a number."""
@@ -143,6 +145,19 @@ class TestEnrolment:
             assert door.site.ask("GET", "/", host="enroll.test", over=connection).status == 404
             with suppress(ssl.SSLError, ConnectionResetError):
                 assert connection.recv(1) == b""
+
+
+def _open_connections(site: DoorSite) -> int:
+    found = AdminClient(site.folder / "admin.sock").statistics("downstream_cx_active$")
+    return sum(
+        count for name, count in found.items() if not name.startswith(("listener.admin.", "http.admin."))
+    )
+
+
+def _is_cut_in_time(site: DoorSite, said: bytes = b"") -> bool:
+    with socket.create_connection(("127.0.0.1", site.port), timeout=30) as connection:
+        connection.sendall(said)
+        return has_ended(connection, MOST_SECONDS)
 
 
 def _seconds_until_closed(connection: socket.socket) -> float:

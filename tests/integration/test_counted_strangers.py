@@ -29,7 +29,7 @@ def test_strangers_are_counted_at_every_door(tmp_path: Path) -> None:
             shake_hands(door.port, f"enroll.{DOMAIN}", anonymous, FOURTH)
         assert door.get(alice, "/honest").status == 200
         door.gateway.stop()
-        assert eventually(lambda: not door.waiting(), 20)
+        assert eventually(lambda: not door.waiting())
         events = list(Evidence(door.installation).events(0))
     seen: Counter[str] = Counter()
     singles: Counter[str] = Counter()

@@ -12,7 +12,7 @@ from doorward.access.policies import apply_document
 from doorward.directory.principals import resume, suspend
 from doorward.gateway.publishing.publisher import Published, StreamPublisher
 from doorward.runtime.change_notification import DatagramListener
-from tests.support.doorway import ACTOR, open_doorway, render_document
+from tests.support.doorway import ACTOR, eventually, open_doorway, render_document
 
 SLOW_SECONDS = 0.3
 
@@ -59,9 +59,9 @@ def test_nothing_is_confirmed_ahead_of_its_policy(monkeypatch: pytest.MonkeyPatc
                 suspend(door.services, "alice", actor=ACTOR)
                 last = resume(door.services, "alice", actor=ACTOR).seq
             door.settle(last)
+            assert eventually(lambda: len(set(seen)) > 1)
         finally:
             stop.set()
             watcher.join()
         assert wrong == []
         assert seen == sorted(seen), "a confirmation is never taken back"
-        assert len(set(seen)) > 1

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pytest
@@ -26,7 +26,10 @@ from doorward.runtime.world import SystemClock
 from tests.support.discovery import render_request
 from tests.support.discovery_peers import PATIENCE_SECONDS, DiscoveryClient, PlainStream
 
-SOON = ConnectionDeadlines(first_request_seconds=0.3, send_seconds=0.3, end_seconds=0.2)
+SOON = ConnectionDeadlines(first_request_seconds=0.3, send_seconds=60.0, end_seconds=0.2)
+"""For a peer that asks for nothing."""
+STALLED = ConnectionDeadlines(first_request_seconds=60.0, send_seconds=0.3, end_seconds=0.2)
+"""For a peer that takes nothing."""
 WIDE = {SettingCodes.INITIAL_WINDOW_SIZE: 1 << 28}
 REQUEST = render_request(type_url=CLUSTER)
 LISTENER_BYTES = 7 << 20
@@ -124,7 +127,7 @@ def test_requests_are_read_while_a_response_waits_for_its_window(served: Served)
 
 def test_a_peer_that_does_not_read_is_cut_off() -> None:
     """After the deadline, with its stream closed; meanwhile another connection is served."""
-    slow, other = serve(deadlines=SOON), serve()
+    slow, other = serve(deadlines=STALLED), serve()
     slow.begin(WIDE)
     slow.stream.send(bytes(LISTENER_BYTES))
     client, _ = other.begin()
@@ -137,7 +140,7 @@ def test_a_peer_that_does_not_read_is_cut_off() -> None:
 
 def test_a_peer_that_never_opens_its_window_is_cut_off() -> None:
     """It reads, but allows nothing more: the deadline counts until the response is out."""
-    one = serve(deadlines=SOON)
+    one = serve(deadlines=replace(STALLED, end_seconds=60.0))
     client, call = one.begin()
     one.stream.send(bytes(LISTENER_BYTES))
     while not client.heard.closed:
@@ -164,10 +167,10 @@ def test_a_peer_that_asks_for_nothing_is_cut_off(said: str) -> None:
 
 def test_a_quiet_envoy_stays(served: Served) -> None:
     """After its first request a connection has no deadline: nothing changes for days."""
-    one = serve(deadlines=SOON)
+    one = serve(deadlines=replace(SOON, first_request_seconds=3.0))
     client, _ = one.begin()
     client.wait(messages=1)
-    assert not one.connection.join(1.0)
+    assert not one.connection.join(4.0)
     one.stream.send(b"later")
     assert client.wait(messages=2).messages[1] == b"later"
     one.peer.close()
@@ -255,7 +258,8 @@ class _Failing(PlainStream):
 def test_a_stream_that_fails_ends_the_connection() -> None:
     """Its Envoy connects again, instead of waiting for an answer that never comes."""
     one = serve(_Failing(load_api()))
-    client, call = one.begin()
+    client = DiscoveryClient(one.peer)
+    call = client.call()  # and no request: the end may come before it
     assert client.wait(closed=True).status(call) == GrpcStatus.UNAVAILABLE
     assert one.is_over()
     one.peer.close()

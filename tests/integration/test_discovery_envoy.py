@@ -167,7 +167,7 @@ class Rig:
     @property
     def stream(self) -> PlainStream:
         """The newest stream."""
-        assert eventually(lambda: bool(self.streams), 30)
+        assert eventually(lambda: bool(self.streams))
         return self.streams[-1]
 
     def offer(self, *resources: Resource) -> list[DiscoveryRequest]:
@@ -186,7 +186,7 @@ class Rig:
             ]
 
         self.stream.put(*(load_api().pack(one) for one in resources))
-        assert eventually(lambda: len(answers()) >= len(resources), 30)
+        assert eventually(lambda: len(answers()) >= len(resources))
         return answers()
 
     @contextmanager
@@ -280,7 +280,7 @@ def test_envoy_connects_again_and_says_what_it_has(rig: Rig) -> None:
         assert first.closed
         assert rig.ask(kept) == 200
         rig.listen()
-        assert eventually(lambda: rig.stream is not first, 30)
+        assert eventually(lambda: rig.stream is not first)
         heard = {one.type_url: dict(one.versions) for one in rig.stream.heard(4, nonce=False)}
         expected = {(kind, name): load_api().pack(one).version for (kind, name), one in rig.offered.items()}
         assert {
@@ -347,7 +347,7 @@ class TestExtensions:
         """It waits as long as `initial_fetch_timeout` says, then it is open and fails closed."""
         rig.offer(listener_by(rig.port, kind))
         with rig.envoy():
-            assert eventually(lambda: _accepts(rig.port), 30)
+            assert eventually(lambda: _accepts(rig.port))
             assert rig.ask() == missing
             [answer] = rig.offer(extension("rule", rule(kind, "ALLOW", **more)))
             assert answer.refusal is None

@@ -125,7 +125,7 @@ def test_a_sleeper_comes_back(door: Doorway, tmp_path: Path) -> None:
     old = Identity(chain=tmp_path / "old.pem", key=tmp_path / "old.key")
     old.chain.write_text(as_pem(*issued.chain_der))
     old.key.write_bytes(key_pem_of(key))
-    assert eventually(lambda: has_ended(issued.record.not_after, datetime.now(UTC)), 10)
+    assert eventually(lambda: has_ended(issued.record.not_after, datetime.now(UTC)))
     assert not door.lets_in(old, "/")
     origin = f"https://enroll.{DOMAIN}:{door.port}"
     nonce = json.loads(_run(*_curl(door, "--cacert", str(door.root), f"{origin}/renew/nonce")))["nonce"]
@@ -172,4 +172,4 @@ def test_openssl_finds_the_revocation_in_crl_and_ocsp(door: Doorway, tmp_path: P
         answer = ask(*more)
         assert "leaf.pem: revoked" in answer, answer
         assert "keyCompromise" in answer
-    assert eventually(lambda: "certificate revoked" in verify(), 10)
+    assert eventually(lambda: "certificate revoked" in verify())

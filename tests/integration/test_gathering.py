@@ -57,7 +57,7 @@ class Gatherer:
     def __exit__(self, *_: object) -> None:
         self.stop.set()
         self.thread.join()
-        self.gathering.join(10)
+        self.gathering.join(60)
 
 
 def told(west: PartnerWorld, source: str) -> str:
@@ -160,10 +160,12 @@ def test_a_slow_server_delays_no_other(west: PartnerWorld) -> None:
             west.let_in(f"user{number}", crl_at(f"{slow.url}{number}"))
         assert eventually(lambda: len(slow.requests) == 2)
         west.let_in("alice", crl_at(quick.url))
-        assert eventually(lambda: at_hand(west, quick.url))
+        assert eventually(
+            lambda: at_hand(west, quick.url), 20
+        )  # a silent server is waited for for thirty seconds
         assert len(slow.requests) == 2
         running.stop.set()
-        running.thread.join(5)
+        running.thread.join(20)
         assert not running.thread.is_alive()
 
 

@@ -101,7 +101,7 @@ def test_a_gained_group_ends_nothing_and_works_at_once(door: Doorway) -> None:
     with traffic(door, alice) as live:
         assert live.kept.request("GET", "/gained").status == 403
         add_member(door.services, "more", "alice", actor=ACTOR)
-        assert eventually(lambda: live.kept.request("GET", "/gained").status == 200, 20)
+        assert eventually(lambda: live.kept.request("GET", "/gained").status == 200)
         live.goes_on()
         live.finish()
 
@@ -112,7 +112,7 @@ def test_a_gain_is_one_persons(door: Doorway) -> None:
     with door.session(dave) as one, door.session(erin) as other:
         assert one.request("GET", "/kept").status == other.request("GET", "/kept").status == 200
         add_member(door.services, "more", "dave", actor=ACTOR)
-        assert eventually(lambda: one.request("GET", "/gained").status == 200, 20)
+        assert eventually(lambda: one.request("GET", "/gained").status == 200)
         assert other.request("GET", "/gained").status == 403
         with door.session(erin) as later:
             assert later.request("GET", "/gained").status == 403
@@ -141,7 +141,7 @@ def test_a_host_of_the_same_application_ends_nothing(door: Doorway) -> None:
 
     with traffic(door, grace) as live:
         door.apply_document(document(door, hosts=f", third.{DOMAIN}"))
-        assert eventually(answers, 20)
+        assert eventually(answers)
         ended = door.services.clock.monotonic() + 3
         while door.services.clock.monotonic() < ended:
             live.goes_on()
@@ -160,7 +160,7 @@ def test_a_renewed_server_certificate_ends_nothing(door: Doorway, monkeypatch: p
         before = shown()
         monkeypatch.setattr(server_pairs, "renewal_time", lambda begin, _end, _key: begin)
         door.gateway.publishing.requests.order_changed()
-        assert eventually(lambda: shown() != before, 20)
+        assert eventually(lambda: shown() != before)
         monkeypatch.undo()
         ended = door.services.clock.monotonic() + 3
         while door.services.clock.monotonic() < ended:
@@ -178,4 +178,4 @@ def test_one_principal_has_a_share_of_an_address(door: Doorway) -> None:
             door.get(heidi, "/kept")
         assert door.get(ivan, "/kept").status == 200
         assert {one.request("GET", "/kept").status for one in held} == {200}
-    assert eventually(lambda: door.lets_in(heidi, "/kept"), 20)
+    assert eventually(lambda: door.lets_in(heidi, "/kept"))

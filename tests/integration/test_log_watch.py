@@ -33,7 +33,7 @@ def test_a_full_device_is_said_and_on_record() -> None:
             evidence = Evidence(door.installation)
             return [one for one in evidence.events(0) if one["type"] == "access:gap"]
 
-        assert eventually(lambda: any("write its access log" in one for one in door.gateway.trouble()), 10)
-        assert eventually(lambda: bool(gaps()), 10)
+        assert eventually(lambda: any("write its access log" in one for one in door.gateway.trouble()))
+        assert eventually(lambda: bool(gaps()))
         assert gaps()[0]["data"]["reason"] == "log-write-failed"
         assert door.get(alice, "/").status == 200

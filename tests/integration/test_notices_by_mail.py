@@ -153,7 +153,7 @@ def test_serve_sends_what_is_due(mail: RunningMailServer, tmp_path: Path) -> Non
         mail.received.clear()
         alice = end_in_ten_days(installation, "alice", 1)
         with serving(installation):
-            assert eventually(lambda: len(mail.received) == 1, 30)
+            assert eventually(lambda: len(mail.received) == 1)
             (received,) = mail.received
             assert received.recipients == ["alice@corp.example"]
             assert f"{alice.serial:x}" in received.message.get_content()

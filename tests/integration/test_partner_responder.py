@@ -90,15 +90,15 @@ def test_what_the_partner_revokes_is_refused(responder: tuple[Responder, Place])
         assert eventually(lambda: len(place.requests) >= 2)
         assert not door.lets_in(bob)
         made.publish(clinic, 2)
-        assert eventually(lambda: door.lets_in(bob), 10)
+        assert eventually(lambda: door.lets_in(bob))
         requests, other = LiveRequests(door, bob), LiveRequests(door, eve)
         with watching(requests, other):
             made.publish(clinic, 3, BOB)
-            assert eventually(lambda: bool(requests.ended), 10)
+            assert eventually(lambda: bool(requests.ended))
             assert not door.lets_in(bob)
             made.publish(clinic, 2)  # the list of before, played again
             count, good = len(place.requests), len(other.good)
-            assert eventually(lambda: len(place.requests) >= count + 2, 10)
+            assert eventually(lambda: len(place.requests) >= count + 2)
             assert not door.lets_in(bob)
             assert eventually(lambda: len(other.good) > good)
             assert not other.ended
@@ -113,7 +113,7 @@ def test_what_the_partner_revokes_is_refused(responder: tuple[Responder, Place])
                 number=(1 << 159) - 1,
                 **times,
             )
-            assert eventually(lambda: bool(other.ended), 10)
+            assert eventually(lambda: bool(other.ended))
             assert not door.lets_in(eve)
             assert not door.lets_in(bob)
 
@@ -128,14 +128,14 @@ def test_unusable_evidence_refuses_also_if_evidence_is_only_preferred(
         clinic = trust(door, place)
         prefer(door, clinic)
         bob = clinic.identity(BOB)
-        assert eventually(lambda: door.lets_in(bob), 10)
+        assert eventually(lambda: door.lets_in(bob))
         requests = LiveRequests(door, bob)
         with watching(requests):
             made.status = "200 OK"
-            assert eventually(lambda: bool(requests.ended), 10)
+            assert eventually(lambda: bool(requests.ended))
             assert not door.lets_in(bob)
         made.publish(clinic, 1)
-        assert eventually(lambda: door.lets_in(bob), 10)
+        assert eventually(lambda: door.lets_in(bob))
 
 
 def test_a_silent_responder_slows_no_connection(responder: tuple[Responder, Place]) -> None:
@@ -145,11 +145,11 @@ def test_a_silent_responder_slows_no_connection(responder: tuple[Responder, Plac
         clinic = trust(door, place)
         bob = clinic.identity(BOB)
         made.publish(clinic, 1)
-        assert eventually(lambda: door.lets_in(bob), 10)
+        assert eventually(lambda: door.lets_in(bob))
         made.silent = True
         count = len(place.requests)
-        assert eventually(lambda: len(place.requests) >= count + 2, 10)
+        assert eventually(lambda: len(place.requests) >= count + 2, 25)  # a fetch is held for thirty seconds
         began = time.monotonic()
         assert door.lets_in(bob)
-        assert time.monotonic() - began < 10  # a fetch is held for thirty seconds
+        assert time.monotonic() - began < 20
         assert door.lets_in(clinic.identity(EVE))

@@ -28,7 +28,7 @@ ABSENT = 2**22 + 7
 def pair() -> Iterator[tuple[socket.socket, socket.socket, SocketFacts]]:
     """A peer, our accepted end, and what the kernel says of it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        peer = socket.create_connection(listener.getsockname(), timeout=1)
+        peer = socket.create_connection(listener.getsockname(), timeout=30)
         own, _ = listener.accept()
         facts = sockdiag.find(*ends_of(peer))
         assert facts is not None

@@ -101,7 +101,7 @@ class TestPage:
             assert doorway.gateway.connections.showing(certificate)
             doorway.settle(release(doorway.services, certificate, actor=ACTOR))
             assert eventually(lambda: not doorway.gateway.connections.showing(certificate))
-            assert has_ended(session.socket, 5)
+            assert has_ended(session.socket)
         assert doorway.get(bob, "/accounts").status == 200
 
     def test_a_suspended_person_comes_back_when_resumed(self, doorway: Doorway) -> None:
@@ -111,7 +111,7 @@ class TestPage:
         with doorway.session(bob) as session:
             assert session.request("GET", "/accounts", headers={"Accept": "text/html"}).status >= 400
             doorway.settle(resume(doorway.services, "bob", actor=ACTOR).seq)
-            assert has_ended(session.socket, 5)
+            assert has_ended(session.socket)
         assert doorway.get(bob, "/accounts").status == 200
 
 
@@ -134,7 +134,7 @@ class TestAnotherCertificate:
             live = newest(doorway, doorway.certificate_of("alice"))
             choice = CertificateChoice.of(live.application_id, live.sha256, live.source_address)
             doorway.settle(CertificateChoiceRecorder(doorway.services).record(choice, good=True).seq)
-            assert has_ended(mine.socket, 5)
+            assert has_ended(mine.socket)
             assert other.request("GET", "/", headers={"Accept": "text/html"}).status == 200
         with pytest.raises(OSError):
             doorway.get(alice, "/", app=app)
@@ -148,7 +148,7 @@ class TestAnotherCertificate:
             session.request("GET", "/", headers={"Accept": "text/html"})
             asked = session.request("POST", CHOOSE_PATH, headers={"Host": host, "Origin": f"https://{host}"})
             assert asked.status == 204
-            assert has_ended(session.socket, 5)
+            assert has_ended(session.socket)
         with pytest.raises(OSError):
             doorway.get(None, "/", app=app)
         assert doorway.get(None, "/", app=app, headers={"Accept": "text/html"}).status >= 400
@@ -189,7 +189,7 @@ def test_its_certificate_comes_from_files_and_is_read_again(tmp_path: Path) -> N
         with doorway.session(alice) as session:
             assert session.request("GET", "/").status == 200
             second = renew()
-            assert eventually(lambda: shown(doorway, context) == second, 20)
+            assert eventually(lambda: shown(doorway, context) == second)
             assert session.request("GET", "/").status == 200
             files[0].write_text("garbage")
             assert eventually(

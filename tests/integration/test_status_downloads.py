@@ -45,7 +45,7 @@ class Site:
         assert isinstance(self.server.address, TcpAddress)
         peer = socket.socket()
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        peer.settimeout(10)
+        peer.settimeout(60)
         peer.connect((self.server.address.host, self.server.address.port))
         return peer
 
@@ -156,7 +156,7 @@ def test_readers_beyond_the_places_wait_and_others_do_not(tmp_path: Path) -> Non
 
 def test_a_slow_reader_loses_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the time of a download is over its place is free, though the reader took a little now and then."""
-    monkeypatch.setattr(protocol, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(protocol, "ANSWER_SECONDS", 6.0)
     with open_site(tmp_path, downloads=1) as site, site.begin() as slow:
         path = f"/crl/{site.crl.authority_id}.crl"
         assert site.ask(path).startswith(b"HTTP/1.1 503 ")

@@ -10,7 +10,7 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
@@ -89,7 +89,7 @@ def test_bytes_pass_both_ways_and_the_record_says_so(site: Site) -> None:
             piece = bytes([number]) * PIECE
             client.sendall(piece)
             assert read_exactly(client, PIECE) == piece
-    assert eventually(lambda: len(site.door.events(EventType.CONNECTION_CLOSED, settled=False)) > before, 10)
+    assert eventually(lambda: len(site.door.events(EventType.CONNECTION_CLOSED, settled=False)) > before)
     data = site.door.events(EventType.CONNECTION_CLOSED, settled=False)[-1]["data"]
     assert data["certificate"] == site.door.certificate_of("alice")
     assert data["bytes_sent"] == 64 * PIECE + len(GREETING) + 1
@@ -111,7 +111,7 @@ def test_a_server_that_greets_says_nothing_before_the_judgement(site: Site) -> N
         with pytest.raises(TimeoutError):
             silent.recv(1)
         assert site.server.spoken == before
-        silent.settimeout(5)
+        silent.settimeout(60)
         silent.sendall(b"now")
         assert read_exactly(silent, len(GREETING) + 3) == GREETING + b"now"
     assert site.server.spoken == before + 1
@@ -156,7 +156,7 @@ def test_a_refused_protocol_is_on_record(site: Site) -> None:
             for one in site.door.events(EventType.HANDSHAKE_FAILED, settled=False)
         )
 
-    assert eventually(told, 10)
+    assert eventually(told)
 
 
 def test_an_edit_that_takes_nothing_ends_nothing(site: Site) -> None:
@@ -175,7 +175,7 @@ def test_an_edit_that_takes_nothing_ends_nothing(site: Site) -> None:
             assert site.speak(site.alice) == GREETING + b"hello"
             assert other.spoken == 1
         site.apply(STAFF, "- deny: {persons: [alice]}")
-        assert has_ended(client, 5)
+        assert has_ended(client)
     with pytest.raises(ssl.SSLError, match=r"ACCESS_DENIED|access denied"):
         site.speak(site.alice)
     site.apply()
@@ -202,8 +202,8 @@ def test_a_suspended_holder_is_cut(site: Site) -> None:
             client.sendall(b"x")
             read_exactly(client, len(GREETING) + 1)
         suspend(site.door.services, "carol", actor=ACTOR)
-        assert has_ended(cut, 5)
-        kept.settimeout(5)
+        assert has_ended(cut)
+        kept.settimeout(60)
         kept.sendall(b"on")
         assert read_exactly(kept, 2) == b"on"
     site.door.settle(resume(site.door.services, "carol", actor=ACTOR).seq)
@@ -231,8 +231,8 @@ def test_an_application_that_is_away_ends_the_connection(site: Site) -> None:
     site.apply(upstream=f"tcp://127.0.0.1:{port}")
     with site.door.connect(site.alice, app="bytes") as client:
         client.sendall(b"x")
-        assert has_ended(client, 5)
-    assert eventually(lambda: len(site.door.events(EventType.CONNECTION_CLOSED, settled=False)) > before, 10)
+        assert has_ended(client)
+    assert eventually(lambda: len(site.door.events(EventType.CONNECTION_CLOSED, settled=False)) > before)
     assert "UF" in site.door.events(EventType.CONNECTION_CLOSED, settled=False)[-1]["data"]["response_flags"]
     site.apply()
 
@@ -315,7 +315,7 @@ def judged(site: Site, name: str) -> Outcome:
 def echoes(client: ssl.SSLSocket) -> bool:
     """Whether an open connection still lives."""
     try:
-        client.settimeout(5)
+        client.settimeout(60)
         client.sendall(b"?")
         return read_exactly(client, 1) == b"?"
     except OSError:
@@ -335,17 +335,17 @@ def test_mqtt_as_people_run_it(site: Site) -> None:
         site.apply(beside=site.door.app("mqtt", rules, **mqtt))
         subscriber = Subscriber(site.door, sensor)
         try:
-            assert eventually(subscriber.is_subscribed, 15), subscriber.lines
+            assert eventually(subscriber.is_subscribed), subscriber.lines
             for more in ([], ["--tls-alpn", "mqtt"], ["-V", "mqttv5"]):
                 done = publish(site.door, sensor, "-m", f"21 {' '.join(more)}", *more)
                 assert done.returncode == 0, done.stderr
-                assert eventually(lambda: f"21 {' '.join(more)}".strip() in subscriber.lines, 15)  # noqa: B023
+                assert eventually(lambda: f"21 {' '.join(more)}".strip() in subscriber.lines)  # noqa: B023
             refused = publish(site.door, site.alice, "-m", "99")
             assert refused.returncode != 0
             browserlike = publish(site.door, sensor, "-m", "99", "--tls-alpn", "http/1.1")
             assert browserlike.returncode != 0
             suspend(site.door.services, "sensor-1", actor=ACTOR)
-            assert eventually(lambda: any("onnection" in one for one in subscriber.lines[-3:]), 15)
+            assert eventually(lambda: any("onnection" in one for one in subscriber.lines[-3:]))
             assert publish(site.door, sensor, "-m", "99").returncode != 0
             assert not [one for one in subscriber.lines if one.startswith("99")]
         finally:
@@ -362,11 +362,8 @@ def test_postgresql_with_tls_from_the_first_byte(site: Site) -> None:
             assert session.execute("SELECT sum(n) FROM generate_series(1, 100000) n").fetchone() == (
                 5000050000,
             )
-            timer = threading.Timer(0.3, session.cancel_safe)
-            timer.start()
-            with pytest.raises(psycopg.errors.QueryCanceled):
-                session.execute("SELECT pg_sleep(20)")
-            timer.join()
+            with cancelling(session), pytest.raises(psycopg.errors.QueryCanceled):
+                session.execute("SELECT pg_sleep(300)")
             session.rollback()
             site.apply(beside=site.door.app("db", f"{STAFF}\n- deny: {{persons: [alice]}}", **place))
             with pytest.raises(psycopg.OperationalError):
@@ -379,6 +376,24 @@ def test_postgresql_with_tls_from_the_first_byte(site: Site) -> None:
     site.apply()
 
 
+@contextmanager
+def cancelling(session: psycopg.Connection[tuple[Any, ...]]) -> Iterator[None]:
+    """Cancel what a session does, again and again: a request that comes before the query cancels nothing."""
+    done = threading.Event()
+
+    def cancel() -> None:
+        while not done.wait(0.3):
+            session.cancel_safe()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 def connect_postgresql(site: Site, identity: Identity, **changed: str) -> psycopg.Connection[tuple[Any, ...]]:
     """Connect as the how-to says; the address is given, as nothing resolves the name here."""
     options = {
@@ -387,7 +402,7 @@ def connect_postgresql(site: Site, identity: Identity, **changed: str) -> psycop
         "port": str(site.door.port),
         "dbname": "postgres",
         "user": "admin",
-        "connect_timeout": "10",
+        "connect_timeout": "60",
         "sslmode": "verify-full",
         "sslnegotiation": "direct",
         "sslrootcert": str(site.door.root),

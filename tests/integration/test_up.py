@@ -103,9 +103,9 @@ def test_a_part_that_is_killed_comes_back(house: House, part: str) -> None:
     before = house.wait_for_pid(part)
     os.kill(before, signal.SIGKILL)
     house.wait_for_pid(part, other_than=before)
-    assert eventually(lambda: answers(house), 15), house.words()
+    assert eventually(lambda: answers(house)), house.words()
     url = f"http://{house.installation.settings.status_listen}/healthz"
-    assert eventually(lambda: _fetched(url), 15)
+    assert eventually(lambda: _fetched(url))
     assert house.parent is not None
     assert house.parent.poll() is None
     if part != "envoy":

@@ -95,7 +95,7 @@ def kill(house: House, part: str) -> None:
     before = house.wait_for_pid(part)
     os.kill(before, signal.SIGKILL)
     house.wait_for_pid(part, other_than=before)
-    assert eventually(lambda: is_open(house), 20), house.words()
+    assert eventually(lambda: is_open(house)), house.words()
 
 
 def live(house: House) -> None:

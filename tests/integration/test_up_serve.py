@@ -59,7 +59,7 @@ def test_a_session_key_is_made_and_published(installation: Installation) -> None
     serve = Serve(installation)
     serve.start()
     try:
-        assert eventually(lambda: bool(parse_jwks(get(installation, "/jwks.json").decode()).keys), 30)
+        assert eventually(lambda: bool(parse_jwks(get(installation, "/jwks.json").decode()).keys))
         kids = list(parse_jwks(get(installation, "/jwks.json").decode()).keys)
     finally:
         serve.stop()
@@ -318,7 +318,7 @@ def test_prometheus_reads_the_metrics(installation: Installation) -> None:
     serve = Serve(opened)
     serve.start()
     try:
-        assert eventually(lambda: b"doorward_checkpoint_timestamp_seconds" in get(opened, "/metrics"), 30)
+        assert eventually(lambda: b"doorward_checkpoint_timestamp_seconds" in get(opened, "/metrics"))
         confirm(opened.services, gateway.id, 0, json.dumps(status))
         time.sleep(SHARED_SECONDS)
         families = text_string_to_metric_families(get(opened, "/metrics").decode())

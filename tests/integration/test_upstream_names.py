@@ -129,7 +129,7 @@ def test_one_that_does_not_answer_is_left_alone_for_a_moment(door: CompiledDoor)
     site.upstreams["pay"] = HttpUpstream(host="localhost", port=port)
     publish(door, site.resources(APPS))
     ejected = lambda: door.envoy.admin.statistics(f"{IDS['pay']}.outlier_detection.ejections_active")  # noqa: E731
-    assert eventually(lambda: site.ask("GET", "/").status == 503 and any(ejected().values()), 20)
+    assert eventually(lambda: site.ask("GET", "/").status == 503 and any(ejected().values()))
     with echo_upstream(port=port):
-        assert eventually(lambda: site.ask("GET", "/").status == 200, 20)
+        assert eventually(lambda: site.ask("GET", "/").status == 200)
     site.upstreams["pay"] = before

@@ -14,7 +14,17 @@ from threading import Thread
 import pytest
 
 from doorward.enforcement.plan import GatewayLimits
-from tests.support.attacks import CHAINS, HTTP, LISTENER, Edit, H2Client, changed, has_ended, without
+from tests.support.attacks import (
+    CHAINS,
+    HTTP,
+    LISTENER,
+    Edit,
+    H2Client,
+    changed,
+    has_ended,
+    seconds_for,
+    without,
+)
 from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import CLEARED, TELLER
 from tests.support.envoy_process import facts_of
@@ -23,29 +33,35 @@ pytestmark = pytest.mark.xdist_group("posture-buffers")
 
 
 SECOND = timedelta(seconds=1)
-TIGHT = GatewayLimits(hello=SECOND, handshake=SECOND, request_headers=SECOND, connections=7)
+TIGHT = GatewayLimits(hello=SECOND, handshake=4 * SECOND, request_headers=SECOND, connections=7)
 BUFFER = without(*LISTENER, "per_connection_buffer_limit_bytes")
 UNDECIDED = 20
 
 
-def held_bytes(door: CompiledDoor) -> int:
-    """Return how much memory Envoy gains while connections that are not decided yet send all they can."""
+def held_bytes(door: CompiledDoor, enough: int, seconds: float) -> int:
+    """Return how much memory Envoy gains while connections that are not decided yet send all they can.
+
+    Args:
+        door: without any other connection.
+        enough: look no longer if it gained as much.
+        seconds: the longest time to look.
+    """
     before, most = _resident(door), 0
-    door.authorizer.delay_seconds = 2.0
+    door.authorizer.delay_seconds = 120.0
     try:
         with ExitStack() as stack:
             connections = [stack.enter_context(door.connect()) for _ in range(UNDECIDED)]
             threads = [Thread(target=_pour, args=(one,), daemon=True) for one in connections]
             for thread in threads:
                 thread.start()
-            limit = time.monotonic() + 1.5
-            while time.monotonic() < limit:
+            limit = time.monotonic() + seconds
+            while most < enough and time.monotonic() < limit:
                 most = max(most, _resident(door) - before)
                 time.sleep(0.05)
             for connection, thread in zip(connections, threads, strict=True):
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-                thread.join(5)  # or it would write into whatever has the same number next
+                thread.join(60)  # or it would write into whatever has the same number next
             return most
     finally:
         door.authorizer.delay_seconds = 0.0
@@ -64,8 +80,10 @@ def _resident(door: CompiledDoor) -> int:
 
 def test_undecided_connections_hold_little(kept: Kept) -> None:
     """Before the answer a connection is read no further than its small buffer; without the limit, 1 MiB."""
-    limited, unlimited = held_bytes(kept(name="buffers")), held_bytes(kept(BUFFER))
+    patient = GatewayLimits(authorizer=timedelta(seconds=90))
+    limited = held_bytes(kept(name="buffers", limits=patient), UNDECIDED * 256 * 1024, 1.5)
     assert limited < UNDECIDED * 256 * 1024
+    unlimited = held_bytes(kept(BUFFER, name="without buffers", limits=patient), 3 * limited + 1, 60.0)
     assert unlimited > 3 * limited, (limited, unlimited)
 
 
@@ -98,8 +116,15 @@ class TestSlowness:
     def test_a_silent_connection(self, tight: CompiledDoor, kept: Kept, *, with_field: bool) -> None:
         """`listener_filters_timeout`: no ClientHello."""
         door = tight if with_field else _loose(kept, "listener_filters_timeout")
-        with socket.create_connection(("127.0.0.1", door.site.port), timeout=5) as connection:
-            assert has_ended(connection, 2.0) is with_field
+
+        def is_cut() -> bool:
+            with socket.create_connection(("127.0.0.1", door.site.port), timeout=30) as connection:
+                return has_ended(connection, 3.0)  # the usual limit is five seconds
+
+        tries = (
+            5 if with_field else 1
+        )  # an Envoy that waits for a processor is late now and then, not each time
+        assert any(is_cut() for _ in range(tries)) is with_field
 
     @pytest.mark.parametrize("with_field", [True, False], ids=["compiled", "without"])
     def test_a_stalled_handshake(self, tight: CompiledDoor, kept: Kept, *, with_field: bool) -> None:
@@ -109,9 +134,9 @@ class TestSlowness:
         stalled = door.site.tls("p256").wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="pay.test")
         with pytest.raises(ssl.SSLWantReadError):
             stalled.do_handshake()
-        with socket.create_connection(("127.0.0.1", door.site.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", door.site.port), timeout=30) as connection:
             connection.sendall(outgoing.read())
-            assert has_ended(connection, 2.0) is with_field
+            assert has_ended(connection, seconds_for(with_field, quiet=6.0)) is with_field
 
     @pytest.mark.parametrize("with_field", [True, False], ids=["compiled", "without"])
     def test_dripping_headers(self, tight: CompiledDoor, kept: Kept, *, with_field: bool) -> None:
@@ -119,7 +144,7 @@ class TestSlowness:
         door = tight if with_field else _loose(kept, "request_headers_timeout")
         with door.connect() as connection:
             connection.sendall(b"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\n")
-            connection.settimeout(1.6)
+            connection.settimeout(8.0 if with_field else 2.0)  # the usual limit is ten seconds
             if with_field:
                 assert connection.recv(4096).startswith(b"HTTP/1.1 408")
             else:
@@ -139,7 +164,11 @@ class TestCrowds:
                 connection = stack.enter_context(door.connect())
                 assert door.site.ask("GET", "/accounts/7", over=connection).status == 200
             if with_field:
-                assert door.site.alert("pay.test") in {"closed", "reset", "UNEXPECTED_EOF_WHILE_READING"}
+                assert door.site.alert("pay.test", quiet=30.0) in {
+                    "closed",
+                    "reset",
+                    "UNEXPECTED_EOF_WHILE_READING",
+                }
             else:
                 assert door.site.ask("GET", "/accounts/7").status == 200
 
@@ -153,11 +182,12 @@ class TestCrowds:
             door = kept(*edits, name=f"crowd {refused}", limits=limits)
             with ExitStack() as stack:
                 crowd = [
-                    stack.enter_context(socket.create_connection(("127.0.0.1", door.site.port), timeout=5))
+                    stack.enter_context(socket.create_connection(("127.0.0.1", door.site.port), timeout=30))
                     for _ in range(14)
                 ]
-                ended = sum(has_ended(one, 0.15) for one in reversed(crowd))
-            assert (ended > 0) is refused
+                rounds = 20 if refused else 1
+                ended = any(has_ended(one, 0.15) for _ in range(rounds) for one in reversed(crowd))
+            assert ended is refused
 
 
 class TestHeads:

@@ -185,7 +185,7 @@ class TestStore:
         """A table that cannot be used refuses new connections, at once or when knowledge is stale."""
         with self._line(living) as before:
             with self._without(living, table):
-                assert eventually(lambda: not living.lets_in("alice"), 3.0)
+                assert eventually(lambda: not living.lets_in("alice"))
                 assert statuses(exchange(before, LIVE, answers=1)) == [200]
             assert eventually(lambda: living.lets_in("alice"))
             assert statuses(exchange(before, LIVE, answers=1)) == [200]
@@ -213,12 +213,12 @@ class TestStore:
         """A gateway that cannot follow changes refuses, though it could judge; one that calls itself fresh admits."""
         follower = uncut.gateway.follower
         with self._standing_still(uncut):
-            assert eventually(lambda: not follower.fresh(), 8.0)
+            assert eventually(lambda: not follower.fresh())
             assert not uncut.lets_in("alice")
             with self._fresh(uncut, says=True):
                 assert uncut.lets_in("alice")
             assert not uncut.lets_in("alice")
-        assert eventually(lambda: uncut.lets_in("alice"), 8.0)
+        assert eventually(lambda: uncut.lets_in("alice"))
 
     def test_stale_is_enough_to_refuse(self, uncut: Doorway) -> None:
         """If everything else is well, a gateway that is stale admits no connection."""
@@ -230,9 +230,9 @@ class TestStore:
     def test_a_sequence_that_cannot_be_read_makes_stale(self, uncut: Doorway) -> None:
         """Without the table of changes the follower becomes stale, and no connection is admitted."""
         with self._without(uncut, "changes"):
-            assert eventually(lambda: not uncut.gateway.follower.fresh(), 8.0)
+            assert eventually(lambda: not uncut.gateway.follower.fresh())
             assert not uncut.lets_in("alice")
-        assert eventually(lambda: uncut.lets_in("alice"), 8.0)
+        assert eventually(lambda: uncut.lets_in("alice"))
 
     @contextmanager
     def _standing_still(self, doorway: Doorway) -> Iterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from doorward.enforcement.envoy.names import AuthorizerMetadata, ConnectionFact
+from doorward.enforcement.plan import GatewayLimits
 from doorward.gateway.authorizer import ext_authz_pb2
 from doorward.gateway.authorizer.judging import CheckResult
 from doorward.gateway.authorizer.server import AuthorizerServer
@@ -23,6 +25,7 @@ from tests.posture.witness import Witness
 from tests.support.attacks import AUTHORIZER, CHAINS, changed, without
 from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import AUDITOR, CLEARED, TELLER
+from tests.support.doorway import eventually
 from tests.support.envoy_process import ToyAuthorizer, facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-grants")
@@ -308,20 +311,21 @@ def test_a_client_cannot_send_the_authorizers_metadata(door: CompiledDoor) -> No
 
 def test_slow_answers_let_nothing_pass_before(kept: Kept, witness: Witness) -> None:
     """No request reaches the application before the answer, allowed or refused; without the filter it does."""
-    door = kept(name="slow")
+    door = kept(name="slow", limits=GatewayLimits(authorizer=timedelta(seconds=60)))
     try:
-        door.authorizer.delay_seconds = 0.6
         for facts, arrives in ((facts_of(TELLER, CLEARED), 1), (None, 0)):
-            door.authorizer.facts = facts
-            mark = len(witness.requests)
+            door.authorizer.facts, door.authorizer.delay_seconds = facts, 50.0
+            mark, asked = len(witness.requests), len(door.authorizer.asked)
             with door.connect() as connection:
                 request = b"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\n\r\n"
                 connection.sendall(request)
+                assert eventually(lambda asked=asked: len(door.authorizer.asked) > asked)  # type: ignore[misc]
                 connection.settimeout(0.3)
                 with pytest.raises(TimeoutError):
                     connection.recv(1)
                 assert witness.since(mark) == []
-                connection.settimeout(3)
+                door.authorizer.delay_seconds = 0.0
+                connection.settimeout(60)
                 if arrives:
                     assert connection.recv(4096).startswith(b"HTTP/1.1 200")
                 else:

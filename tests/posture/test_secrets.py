@@ -84,7 +84,7 @@ def _play(story: Story) -> None:
     old = house.pid("envoy")
     os.kill(old, signal.SIGKILL)
     house.wait_for_pid("envoy", other_than=old)
-    assert eventually(lambda: _answers(house, alice), 10)
+    assert eventually(lambda: _answers(house, alice))
     for pid in house.processes():
         parts = [Path(f"/proc/{pid}/{part}").read_bytes() for part in ("cmdline", "environ")]
         story.processes[pid] = b"\0".join(parts).decode(errors="replace")

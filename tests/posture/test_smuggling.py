@@ -16,6 +16,7 @@ from tests.posture.witness import Witness
 from tests.support.attacks import HTTP, H2Client, changed, exchange, statuses, without
 from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import allow, id_of
+from tests.support.doorway import eventually
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-smuggling")
@@ -89,9 +90,9 @@ class TestHttp1:
     def test_the_application_can_be_fooled(self, lax: Witness) -> None:
         """The same bytes as above, sent to the application itself, hide a request."""
         mark = len(lax.requests)
-        with socket.create_connection(("127.0.0.1", lax.port), timeout=2) as plain:
+        with socket.create_connection(("127.0.0.1", lax.port), timeout=30) as plain:
             exchange(plain, HEAD + FRAMINGS["both lengths"], quiet=0.25)
-        assert "/admin" in lax.targets(mark)
+            assert eventually(lambda: "/admin" in lax.targets(mark))
 
     def test_both_lengths_with_the_option_on(self, gate: CompiledDoor, kept: Kept, witness: Witness) -> None:
         """`allow_chunked_length` is off: 400. Turned on, the request is accepted (and framed again)."""

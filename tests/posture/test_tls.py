@@ -262,7 +262,7 @@ def test_clear_text_is_closed(door: CompiledDoor, kept: Kept) -> None:
 
 
 def _plain(port: int, data: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         try:
             connection.sendall(data)
             return connection.recv(4096)
@@ -279,7 +279,7 @@ def _openssl_gets_in(door: CompiledDoor, *options: str, key: str = "p256") -> bo
         ],
         input=b"GET /accounts/7 HTTP/1.1\r\nHost: pay.test\r\nConnection: close\r\n\r\n",
         capture_output=True,
-        timeout=10,
+        timeout=60,
         check=False,
     )
     return b"HTTP/1.1 200" in done.stdout

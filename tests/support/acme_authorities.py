@@ -63,7 +63,7 @@ def running(command: list[str], port: int, log: Path, *, env: Mapping[str, str])
                     return False
                 return True
 
-            assert eventually(listens, 30)
+            assert eventually(listens)
             yield
         finally:
             process.kill()

@@ -44,7 +44,7 @@ HTTP: tuple[Step, ...] = (*CHAINS, "filters", "doorward.http", "typed_config")
 HOSTS: tuple[Step, ...] = ("routes", EVERY, "virtual_hosts")
 
 _QUIET_SECONDS = 0.4
-_TIMEOUT_SECONDS = 5.0
+_TIMEOUT_SECONDS = 30.0
 _START_SECONDS = 30.0
 
 
@@ -281,6 +281,9 @@ def _whole_answers(came: bytes) -> int:
     count = 0
     while came:
         head, end, rest = came.partition(b"\r\n\r\n")
+        if end and re.match(rb"HTTP/1\.1 10[0235-9] ", head):  # more of the same answer comes
+            came = rest
+            continue
         length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
         if not end or length is None or len(rest) < int(length[1]):
             break
@@ -293,8 +296,11 @@ def statuses(came: bytes) -> list[int]:
     return [int(code) for code in re.findall(rb"HTTP/1\.[01] (\d{3})", came)]
 
 
-def has_ended(connection: socket.socket, seconds: float = 1.0) -> bool:
-    """Return whether the peer ends a connection within some seconds; what it sends before is read."""
+def has_ended(connection: socket.socket, seconds: float = _TIMEOUT_SECONDS) -> bool:
+    """Return whether the peer ends a connection within some seconds; what it sends before is read.
+
+    A test that expects no end says how long it waits.
+    """
     limit = time.monotonic() + seconds
     while (left := limit - time.monotonic()) > 0:
         connection.settimeout(left)
@@ -306,6 +312,11 @@ def has_ended(connection: socket.socket, seconds: float = 1.0) -> bool:
         except OSError:
             return True
     return False
+
+
+def seconds_for(expected: bool, *, quiet: float = 2.0) -> float:  # noqa: FBT001  the one thing that it is asked
+    """Return how long to wait: long for what must come, and `quiet` seconds for what must not."""
+    return _TIMEOUT_SECONDS if expected else quiet
 
 
 def _readable(connection: socket.socket, seconds: float) -> bool:

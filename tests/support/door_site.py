@@ -55,6 +55,8 @@ from tests.support.certificates.issuing import CertifiedKey, toy_ca
 from tests.support.resources import Resources, build_resources
 from tests.support.servers import serving
 
+_PATIENT_SECONDS = 30.0
+
 TENANT = "ten_default"
 IDS = {"pay": "app_pay", "other": "app_other", "new": "app_new", "tls": "app_tls", "grpc": "app_grpc"}
 HOSTS = (*(f"{name}.test" for name in IDS), "enroll.test", "est.test", "portal.test")
@@ -343,7 +345,7 @@ class DoorSite:
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLSocket:
         """Open a connection to one of the doors; the caller closes it."""
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=_PATIENT_SECONDS)
         try:
             used = context or self.tls(certificate, version)
             return used.wrap_socket(plain, server_hostname=host, session=session)
@@ -352,20 +354,44 @@ class DoorSite:
             raise
 
     def alert(
-        self, host: str, certificate: str | None = "p256", version: ssl.TLSVersion | None = None
+        self,
+        host: str,
+        certificate: str | None = "p256",
+        version: ssl.TLSVersion | None = None,
+        *,
+        quiet: float = 0.3,
     ) -> str:
-        """Shake hands, send nothing; return the alert that came, or nothing."""
+        """Shake hands, send nothing; return the alert that came, or nothing.
+
+        An alert is waited for: after the silence our end is closed for writing, and a door that took the certificate
+        closes too. A door that closes without an alert must do so within `quiet` seconds, or it counts as nothing.
+        """
         try:
             with self.connect(host, certificate, version) as connection:
-                connection.settimeout(0.3)
-                connection.recv(1)
-        except TimeoutError:
-            return ""
+                connection.settimeout(quiet)
+                try:
+                    connection.recv(1)
+                except TimeoutError:
+                    return self._late_alert(connection)
         except ssl.SSLError as error:
             return error.reason or "closed"
         except ConnectionResetError:
             return "reset"
         return "closed"
+
+    @staticmethod
+    def _late_alert(connection: ssl.SSLSocket) -> str:
+        socket.socket.shutdown(connection, socket.SHUT_WR)  # SSLSocket's own would stop reading TLS
+        connection.settimeout(_PATIENT_SECONDS)
+        try:
+            connection.recv(1)
+        except ssl.SSLEOFError:
+            return ""
+        except ssl.SSLError as error:
+            return error.reason or "closed"
+        except ConnectionResetError:
+            return ""
+        return ""
 
     def ask(
         self,

@@ -28,7 +28,7 @@ from doorward.policy.paths import REFUSED_PATH_REGEXES, Exact, Form, PathPattern
 
 _TYPE = "type.googleapis.com/envoy.extensions.filters"
 _STREAMS = 50  # requests at once on one HTTP/2 connection; Envoy allows 100 and more
-_TIMEOUT_SECONDS = 5.0
+_TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def running_echo(
         )
     echo = EchoEnvoy(port)
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not _is_listening(port):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()

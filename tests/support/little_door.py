@@ -97,7 +97,7 @@ class LittleDoor:
         """Return a TLS connection with alice's certificate."""
         context = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
         context.load_cert_chain(self.folder / "alice.crt", self.folder / "alice.key")
-        plain = socket.create_connection((address, self.port), timeout=5)
+        plain = socket.create_connection((address, self.port), timeout=30)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client = context.wrap_socket(plain, server_hostname=name)
         self.clients.append(client)

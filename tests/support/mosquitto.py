@@ -32,7 +32,7 @@ def running_broker(folder: Path) -> Iterator[int]:
     with (folder / "mosquitto.log").open("wb") as log:
         process = subprocess.Popen(["mosquitto", "-c", str(file)], stdout=log, stderr=log)
     try:
-        assert eventually(lambda: _answers(port), 10), (folder / "mosquitto.log").read_text()
+        assert eventually(lambda: _answers(port)), (folder / "mosquitto.log").read_text()
         yield port
     finally:
         process.terminate()

@@ -62,7 +62,7 @@ def offer(
         context.set_alpn_protocols(list(alpn))
     if name is None:
         context.check_hostname = False
-    plain = socket.create_connection(("127.0.0.1", door.port), 5)
+    plain = socket.create_connection(("127.0.0.1", door.port), 30)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         return context.wrap_socket(plain, server_hostname=name)

@@ -241,5 +241,5 @@ def watching(*watchers: Watcher) -> Iterator[None]:
         for one in watchers:
             stack.enter_context(one)
         for one in watchers:
-            assert eventually(one.is_well, 10), f"{type(one).__name__}: {one.why}"
+            assert eventually(one.is_well), f"{type(one).__name__}: {one.why}"
         yield

@@ -41,10 +41,10 @@ def test_garbage_in_each_file_of_a_running_gateway() -> None:
         running = supervisor.running
         assert running is not None
         os.kill(running.pid, signal.SIGKILL)
-        assert eventually(lambda: supervisor.running is not None and supervisor.epoch > running.epoch, 20)
-        assert eventually(lambda: door.lets_in(alice, "/reports/1"), 10)
+        assert eventually(lambda: supervisor.running is not None and supervisor.epoch > running.epoch)
+        assert eventually(lambda: door.lets_in(alice, "/reports/1"))
         assert door.get(alice, "/more").status == 200
-        assert eventually(lambda: door.gateway.trouble() == [], 10)
+        assert eventually(lambda: door.gateway.trouble() == [])
         assert (folder / "published").read_text().splitlines()[0] == "2"
         assert (folder / "envoy" / "epoch").read_text() == f"{supervisor.epoch}\n"
 
@@ -84,7 +84,7 @@ def test_a_policy_that_cannot_be_told_to_envoy() -> None:
             assert "doorward status has Envoy's words" in explained
             broken[0] = False
             door.gateway.publishing.requests.order_changed()
-            assert eventually(lambda: door.gateway.trouble() == [], 20)
+            assert eventually(lambda: door.gateway.trouble() == [])
             assert session.request("GET", "/more").status == 200
         assert door.get(alice, "/more").status == 200
 
@@ -143,7 +143,7 @@ def test_garbage_in_what_must_not_be_guessed() -> None:
         for path in (folder, folder / "access.next"):
             os.chown(path, *_owner(house.data / "gateway"))
         house.start()
-        assert eventually(lambda: "access.next holds no number" in house.gateway_status(), 10)
+        assert eventually(lambda: "access.next holds no number" in house.gateway_status())
         house.stop()
 
 

@@ -15,6 +15,7 @@ import pytest
 from doorward.core.entities import TENANT
 from doorward.core.errors import Unavailable
 from doorward.stores.acme_protocols import AcmeChallengeRecord
+from doorward.web import open_challenges
 from doorward.web.open_challenges import MOST_WAITING, PAUSE_SECONDS, OpenChallenges
 from doorward.web.pool import UseCasePool
 from tests.support.ports import NOON
@@ -65,6 +66,13 @@ def in_loop(act: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(act())
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two readings there is time enough for what a test does, also on a machine that does something else."""
+    monkeypatch.setattr(open_challenges, "PAUSE_SECONDS", 2.0)
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_a_flood_shares_the_readings(listener: Listener) -> None:
     """Of tokens that are not there, and of hosts; the authority is answered all the same, at once after the order."""
     new = replace(CHALLENGE, token="n" * 22, authorization="n.x")
@@ -85,6 +93,7 @@ def test_a_flood_shares_the_readings(listener: Listener) -> None:
     in_loop(act)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_reading_begins_only_after_the_pause(listener: Listener) -> None:
     """Also while the one before goes on: requests that come meanwhile wait for one reading, not each for its own."""
 
