@@ -126,7 +126,7 @@ def test_one_that_stopped_listening_is_replaced(house: House) -> None:
     for one in first._runs:
         if one is not run:
             one.process.send(signal.SIGKILL)
-            one.process.wait(5)
+            one.process.wait(60)
     dies(first)
     fresh = house.supervisor(adopt=lambda *_: True).start()
     assert fresh.epoch == 3

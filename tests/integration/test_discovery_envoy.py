@@ -221,7 +221,7 @@ class Rig:
             yield
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
     def connect(self) -> http.client.HTTPSConnection:
         """Return a connection that is kept."""

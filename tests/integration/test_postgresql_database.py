@@ -132,11 +132,11 @@ def test_an_error_inside_a_change_undoes_that_change_alone(database: PostgresqlD
         with database.write() as connection:
             connection.execute(ADD)
             inside.set()
-            go.wait(20)
+            go.wait(60)
 
     thread = threading.Thread(target=first)
     thread.start()
-    inside.wait(20)
+    inside.wait(60)
 
     def second() -> None:
         with pytest.raises(IntegrityError) as caught, database.write() as connection:

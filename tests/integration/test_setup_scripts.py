@@ -141,7 +141,7 @@ def test_an_interrupted_installation_ends_and_leaves_no_policy(
         assert eventually(lambda: bool(machine.called()))
         process.send_signal(sent)  # the shell acts on it once its child has ended, however late that is
         sent_already.touch()
-        assert process.wait(10) == status
+        assert process.wait(60) == status
     finally:
         process.kill()
         process.wait()

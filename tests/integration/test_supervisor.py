@@ -257,7 +257,7 @@ def test_our_death_does_not_end_envoy(house: House) -> None:
                 assert gateway.stdout is not None
                 assert b"ready\n" in iter(gateway.stdout.readline, b""), "after what it logs"
                 os.killpg(gateway.pid, number)
-                assert gateway.wait(20) != 0
+                assert gateway.wait(60) != 0
             finally:
                 gateway.kill()  # where it did not end, the block would wait for ever
         assert answers(house)

@@ -114,7 +114,7 @@ def test_a_part_that_is_killed_comes_back(house: House, part: str) -> None:
 
 def _fetched(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=20) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -262,7 +262,7 @@ def test_a_gateway_without_serve_can_be_stopped() -> None:
             assert gateway.stderr is not None
             assert any("waiting for the first server certificate" in line for line in gateway.stderr)
             gateway.send_signal(signal.SIGTERM)
-            _, err = gateway.communicate(timeout=20)
+            _, err = gateway.communicate(timeout=60)
         assert gateway.returncode == 3
         assert "doorward serve" in err
 
@@ -406,7 +406,7 @@ def test_ended_children_are_started_again_with_pauses(
     stage.up.watch(stop, restarted=restarted)
     stage.up.end()
     assert [role for role, _ in again] == ["gateway"] * 3
-    assert again[0][1] - began < 1.5
+    assert again[0][1] - began < pause_after(2) + 0.3  # it would be more with a pause
     assert again[1][1] - again[0][1] > pause_after(2)
     assert stage.told().count("serve started") == 1
 

@@ -191,7 +191,7 @@ def stranger(installation: Installation, answer: bytes) -> Iterator[None]:
         thread = threading.Thread(target=speak)
         thread.start()
         yield
-        thread.join(5)
+        thread.join(60)
 
 
 def test_another_installation_on_the_port(installation: Installation) -> None:

@@ -50,7 +50,7 @@ pytestmark = pytest.mark.usefixtures("quick_keys")
 def get(installation: Installation, path: str) -> bytes:
     """The answer of the status listener."""
     url = f"http://{installation.settings.status_listen}{path}"
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return bytes(answer.read())
 
 

@@ -106,7 +106,7 @@ def tls_echo(folder: Path, ca: CertifiedKey, *names: str) -> Iterator[int]:
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join(5)
+        thread.join(60)
 
 
 class _Greeter(grpc.GenericRpcHandler):
@@ -136,7 +136,7 @@ def grpc_server() -> Iterator[int]:
     try:
         yield port
     finally:
-        server.stop(None).wait(5)
+        server.stop(None).wait(60)
 
 
 @dataclass

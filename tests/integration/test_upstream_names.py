@@ -119,7 +119,7 @@ def test_without_the_field_the_door_does_not_open(door: CompiledDoor, silent: in
                 site.ask("GET", "/", host="pay.test")
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def test_one_that_does_not_answer_is_left_alone_for_a_moment(door: CompiledDoor) -> None:

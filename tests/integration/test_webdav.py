@@ -56,7 +56,7 @@ def nginx() -> Iterator[tuple[Path, int]]:
             yield folder / "files", port
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,10 @@ def endless() -> Iterator[int]:
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     yield port[0]
     stopping.set()
-    thread.join(10)
+    thread.join(60)
 
 
 def crowd(door: CompiledDoor, stack: ExitStack) -> None:

@@ -65,7 +65,7 @@ class Watcher:
         self, _type: type[BaseException] | None, _value: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def is_well(self, count: int = 3) -> bool:
         """Whether so many things came through, and the connection lives."""

@@ -110,6 +110,6 @@ def test_news_are_settled_in_a_thread_that_lives_on(place: Place) -> None:
     with capture_logs() as logs:
         place.confirmations.wake()
         thread.start()
-        assert settled.wait(20)
-        thread.join(20)
+        assert settled.wait(60)
+        thread.join(60)
     assert len(logs) == len(place.recorded)

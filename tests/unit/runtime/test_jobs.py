@@ -19,7 +19,7 @@ def run(
     """Run one job until it is stopped."""
     jobs = Jobs([Job(name="test", work=work, seconds=0.25, wait=wait, **options)], stop)
     jobs.start()
-    jobs.join(10)
+    jobs.join(60)
     assert stop.is_set()
 
 

@@ -183,7 +183,7 @@ def test_no_change_returns_before_the_commit(writers: Writers, unhurried: None) 
         ended.set()
 
     writers.queue("a", first)
-    assert go_on.wait(20)
+    assert go_on.wait(60)
     writers.join()
     assert writers.errors == {}
     assert writers.names() == ["a", "b"]
@@ -242,7 +242,7 @@ def test_a_change_is_not_committed_after_its_caller_gave_up(
     def hang() -> None:
         with impatient_writers.database.write() as connection:
             connection.execute(ADD, {"name": "b"})
-            assert gave_up.wait(20)
+            assert gave_up.wait(60)
 
     with pytest.raises(Unavailable), impatient_writers.database.write() as connection:  # noqa: PT012  # the block is the point
         connection.execute(ADD, {"name": "a"})
@@ -295,7 +295,7 @@ def test_a_writer_interrupted_when_called_calls_the_next(
     class CalledThenInterrupted(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
             queued.set()
-            assert super().wait(20)
+            assert super().wait(60)
             raise KeyboardInterrupt
 
     def interrupted() -> None:
@@ -306,10 +306,10 @@ def test_a_writer_interrupted_when_called_calls_the_next(
         with writers.database.write() as connection:
             connection.execute(ADD, {"name": "a"})
             go_on.set()
-            assert queued.wait(20)
+            assert queued.wait(60)
 
     writers.queue_free("a", first)
-    assert go_on.wait(20)
+    assert go_on.wait(60)
     writers.queue_free("b", interrupted)
     writers.join()
     monkeypatch.undo()

@@ -104,7 +104,7 @@ def test_a_reading_begins_only_after_the_pause(listener: Listener) -> None:
 
         def slow() -> object:
             loop.call_soon_threadsafe(begun.set)
-            go_on.wait(30)
+            go_on.wait(60)
             return load()
 
         listener.open._load = slow  # type: ignore[method-assign,assignment]

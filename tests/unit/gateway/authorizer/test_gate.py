@@ -61,7 +61,7 @@ def test_a_waiting_judgement_goes_on_when_the_gate_opens() -> None:
     with ThreadPoolExecutor(2) as pool:
         same, passed = pool.submit(passes, gate, 3, PAY, 30.0), pool.submit(passes, gate, 2, PAY, 30.0)
         gate.open(snapshot(3, PAY))
-        assert same.result(10)
+        assert same.result(60)
         assert not passed.result(10)
 
 
@@ -89,7 +89,7 @@ def test_nothing_passes_while_envoy_starts() -> None:
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(passes, gate, 1, PAY, 30.0)
         gate.open(snapshot(1, PAY))
-        assert waiting.result(10)
+        assert waiting.result(60)
 
 
 def test_a_closed_application_admits_no_connection() -> None:
@@ -108,7 +108,7 @@ def test_a_closed_application_admits_no_connection() -> None:
     with ThreadPoolExecutor(1) as pool:
         mended = pool.submit(passes, gate, 3, PAY, 30.0)
         gate.open(snapshot(3, PAY, WEB))
-        assert mended.result(10)
+        assert mended.result(60)
 
 
 def test_a_closed_tcp_application_forgets_its_former_policies() -> None:
@@ -135,7 +135,7 @@ def test_no_judgement_waits_for_a_refused_revision() -> None:
     with ThreadPoolExecutor(1) as pool:
         mended = pool.submit(passes, gate, 3, PAY_MOVED, 30.0)
         gate.open(snapshot(3, PAY_MOVED))
-        assert mended.result(10)
+        assert mended.result(60)
 
 
 def test_former_policies_of_a_tcp_application_are_remembered() -> None:

@@ -138,7 +138,7 @@ def test_it_runs_until_it_is_stopped(door: Door) -> None:
         target=lambda: LastSeen(door.world.services, Failing()).run(stop, seconds=0.001), daemon=True
     )
     runs.start()
-    assert noted.wait(30)
+    assert noted.wait(60)
     stop.set()
-    runs.join(30)
+    runs.join(60)
     assert not runs.is_alive()

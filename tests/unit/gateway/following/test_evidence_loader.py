@@ -46,7 +46,7 @@ def running(loader: EvidenceLoader) -> Iterator[None]:
     finally:
         stop.set()
         loader.wake()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -64,7 +64,7 @@ def loader(evidence_cache: EvidenceCache) -> EvidenceLoader:
 
 def wait_for(loader: EvidenceLoader, wanted: frozenset[str]) -> None:
     """Wait until the follower would be given just these."""
-    for _ in range(2000):
+    for _ in range(30_000):
         if frozenset(loader._loaded) == wanted and not loader._busy and not loader._wanted:
             return
         threading.Event().wait(0.002)
@@ -96,7 +96,7 @@ def test_what_is_loaded_while_the_follower_acts_is_not_lost(loader: EvidenceLoad
         with loader.taken():
             first = loader._loaded[PARTNER]
             loader.changed(PARTNER, 8)
-            for _ in range(2000):
+            for _ in range(30_000):
                 if loader._loaded[PARTNER] is not first:
                     break
                 threading.Event().wait(0.002)

@@ -244,13 +244,13 @@ def test_the_thread_publishes_what_is_asked_for_and_stops(site: Site) -> None:
     site.publishing.requests.request(
         site.apply(DOCUMENT.replace("methods: [GET, HEAD]", "methods: [GET, HEAD, POST]"))
     )
-    assert published.wait(10)
+    assert published.wait(60)
     published.clear()
     site.publishing.requests.order_changed()
-    assert published.wait(10)
+    assert published.wait(60)
     stop.set()
     site.publishing.requests.wake()
-    worker.join(10)
+    worker.join(60)
     assert not worker.is_alive()
     assert site.gate.revision == 2
 
