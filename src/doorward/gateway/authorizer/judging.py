@@ -216,7 +216,9 @@ class Authorizer:
                     break  # no time is left for another wait, or Envoy refused that revision
                 continue
             live = LiveConnection.admitted(pending, decision)
-            facts = self._facts(live, decision, before)
+            # Both looks: Envoy may enforce a policy for a moment before it says so, and many may pass during the wait.
+            meanwhile = self._gate.recently_enforced(pending.application_id)
+            facts = self._facts(live, decision, (*meanwhile, *before))
             if self._admit(live, decision):
                 if not self._decider.is_current(decision):
                     self._connections.begin(pending)

@@ -56,6 +56,25 @@ def test_several_edits_may_come_before_the_first_byte(place: Place) -> None:
     assert ids_of(place, TCP + BEFORE) < ids
 
 
+def test_an_edit_may_come_between_the_first_byte_and_the_answer(place: Place) -> None:
+    """Envoy made the filters by rules that it had not confirmed yet at the first byte, and that are not the newest now."""
+    between = "      - allow: {kind: person}\n      - deny: {groups: [elsewhere]}\n"
+
+    def edit() -> None:
+        place.in_force()
+        apply(place, TCP + AFTER)
+        place.in_force()
+
+    apply(place, TCP + BEFORE)
+    place.in_force()
+    apply(place, TCP + between)
+    place.decider.afterwards = iter([edit])
+    answer = place.check(place.world.issue("alice"))
+    assert answer.facts is not None
+    ids = set(answer.facts[ConnectionFact.GRANTS.value].split(","))
+    assert ids > ids_of(place, TCP + BEFORE) | ids_of(place, TCP + between) | ids_of(place, TCP + AFTER)
+
+
 def test_only_what_is_true_of_the_subject_is_shown(place: Place) -> None:
     """Of the former policy too: a grant that she never had, and a clearance that she lacks, are not there."""
     former = "      - allow: {persons: [bob]}\n      - deny: {persons: [alice]}\n"
