@@ -162,7 +162,7 @@ def _check_line(judge: LogJudge, place: int, line: bytes, expected: int) -> tupl
     if digest.hex() != fields["hash"]:
         message = f"line {place}: leaf {number} was altered"
         judge.add_fault(LogFaultCode.LEAF_ALTERED, message, number=number, leaf=leaf, line=place)
-    judge.check_personal(number, leaf, openings)
+    judge.check_personal(number, [leaf], [(number, one) for one in openings])
     return digest, number
 
 

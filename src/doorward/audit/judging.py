@@ -136,18 +136,27 @@ class LogJudge:
                 self._compare_roots()
         return runs
 
-    def check_personal(self, number: int, leaf: bytes, openings: Iterable[CommitmentOpening]) -> None:
-        """Compare the personal values of one leaf with their commitments (step 6)."""
-        left = count_commitments(leaf)
-        for opening in openings:
+    def check_personal(
+        self, first: int, leaves: Sequence[bytes], openings: Iterable[tuple[int, CommitmentOpening]]
+    ) -> None:
+        """Compare the personal values of leaves with their commitments (step 6).
+
+        Args:
+            first: the number of the first leaf.
+            leaves: one after the other; a missing leaf is empty, and its openings are not compared.
+            openings: (number of one of these leaves, opening), in any order.
+        """
+        left = [count_commitments(leaf) for leaf in leaves]
+        for number, opening in openings:
+            leaf = leaves[number - first]
             if opens_leaf(leaf, opening.field, opening.value, opening.salt):
                 self.opened += 1
-                left -= 1
-            else:
+                left[number - first] -= 1
+            elif leaf:
                 field = printable(opening.field, 64)  # an export may call it anything
                 message = f"leaf {number}: the value of {field} does not match its commitment"
                 self.add_fault(LogFaultCode.PERSONAL_ALTERED, message, number=number, leaf=leaf, field=field)
-        self.redacted += max(left, 0)
+        self.redacted += sum(one for one in left if one > 0)
 
     def report(self) -> VerificationReport:
         """Return the report. A checkpoint beyond the end means truncation; with a key, a missing checkpoint is a fault."""

@@ -31,7 +31,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import shake_256
+from hashlib import sha256, shake_256
 from types import MappingProxyType
 from typing import NamedTuple, NoReturn
 
@@ -44,6 +44,10 @@ MAX_LEAF_BYTES = 65_536
 """An event within its limits is much smaller; a longer leaf was not written by us."""
 SALT_BYTES = 32
 """As long as the digest: RFC 2104 section 3 advises against shorter keys."""
+
+_HASHED_BYTES = 64
+"""The bytes that SHA-256 takes at once."""
+_INNER, _OUTER = bytes(one ^ 0x36 for one in range(256)), bytes(one ^ 0x5C for one in range(256))
 
 _KEYS = frozenset({"actor", "at", "data", "id", "personal", "tenant", "type", "v"})
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
@@ -164,8 +168,14 @@ def commitment(name: str, value: str, salt: bytes) -> str:
     """Return the commitment to one personal value: the hex HMAC-SHA-256 under the field's salt.
 
     The zero byte separates name and value. No field name contains it, so two pairs never give the same message.
+    HMAC is written out as RFC 2104 section 2 has it, because a log has millions of them and `hmac.digest`, which prepares
+    OpenSSL's HMAC for each, takes nearly three times as long.
     """
-    return hmac.digest(salt, f"{name}\x00{value}".encode("utf-8", "surrogatepass"), "sha256").hex()
+    if len(salt) > _HASHED_BYTES:  # none of ours: such a key is hashed first
+        salt = sha256(salt).digest()
+    message = f"{name}\x00{value}".encode("utf-8", "surrogatepass")
+    inner = sha256(salt.translate(_INNER).ljust(_HASHED_BYTES, b"\x36") + message).digest()
+    return sha256(salt.translate(_OUTER).ljust(_HASHED_BYTES, b"\x5c") + inner).hexdigest()
 
 
 def check_personal(leaf: Leaf, name: str, value: str, salt: bytes) -> bool:

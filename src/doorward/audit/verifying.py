@@ -21,9 +21,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import repeat
 
 from doorward.audit.judging import LogJudge, describe_leaf
-from doorward.audit.leaf import CommitmentOpening
 from doorward.audit.log import EventStore, StoredLeaf
 from doorward.audit.merkle import HASH_BYTES, NodeRun, leaf_hash
 from doorward.audit.note import parse_verifier_key
@@ -72,12 +72,11 @@ def verify_log(
     for start in range(0, size, BLOCK):
         end = min(start + BLOCK, size)
         _anchor_stored(judge, store, start, end)
-        rows = _read_rows(judge, store, start, end)
-        hashes = [_check_leaf(judge, number, rows.get(number), wrong[0]) for number in range(start, end)]
+        leaves, hashes = _check_leaves(judge, list(store.leaves(start, end)), start, end, wrong[0])
         for run in judge.extend(hashes):  # 5
             _check_nodes(judge, store, run, wrong)
         if personal:
-            _check_personal(judge, store, rows, start, end)
+            judge.check_personal(start, leaves, store.openings(start, end))  # 6
         if progress is not None:
             progress(end, size)
     _anchor_stored(judge, store, size, None)
@@ -90,15 +89,25 @@ def _anchor_stored(judge: LogJudge, store: EventStore, above: int | None, to: in
         judge.add_checkpoint("stored", text, filed_under=filed_under)
 
 
-def _read_rows(judge: LogJudge, store: EventStore, start: int, end: int) -> dict[int, StoredLeaf]:
-    """Return the leaves of a block by number."""
+def _check_leaves(
+    judge: LogJudge, stored: list[StoredLeaf], start: int, end: int, wrong: set[int]
+) -> tuple[list[bytes], list[bytes]]:
+    """Steps 2 and 3: return the leaves of a block, a missing one empty, and their recomputed hashes."""
+    leaves = [row.leaf for row in stored]
+    hashes = [leaf_hash(leaf) for leaf in leaves]
+    expected = zip(
+        range(start, end), repeat(""), leaves, hashes, strict=False
+    )  # the rows if nothing is wrong
+    if len(stored) == end - start and stored == list(expected):
+        return leaves, hashes
     rows: dict[int, StoredLeaf] = {}
-    for row in store.leaves(start, end):
+    for row in stored:
         if row.number in rows:  # 3
             message = f"leaf {row.number} is stored twice"
             judge.add_fault(LogFaultCode.LEAF_ALTERED, message, number=row.number, leaf=row.leaf)
         rows[row.number] = row
-    return rows
+    hashes = [_check_leaf(judge, number, rows.get(number), wrong) for number in range(start, end)]
+    return [rows[number].leaf if number in rows else b"" for number in range(start, end)], hashes
 
 
 def _check_leaf(judge: LogJudge, number: int, row: StoredLeaf | None, wrong: set[int]) -> bytes:
@@ -144,14 +153,3 @@ def _check_nodes(judge: LogJudge, store: EventStore, run: NodeRun, wrong: defaul
                 )
                 message += f": {', '.join(named)}"
             judge.add_fault(LogFaultCode.NODE_ALTERED, message, number=first)
-
-
-def _check_personal(
-    judge: LogJudge, store: EventStore, rows: dict[int, StoredLeaf], start: int, end: int
-) -> None:
-    """Step 6."""
-    openings: defaultdict[int, list[CommitmentOpening]] = defaultdict(list)
-    for number, opening in store.openings(start, end):
-        openings[number].append(opening)
-    for number, row in rows.items():
-        judge.check_personal(number, row.leaf, openings[number])

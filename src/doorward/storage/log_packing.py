@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 import zstandard
@@ -57,14 +58,12 @@ def unpack_openings(subject: str, data: bytes) -> SubjectOpenings:
     seed = data[:SALT_BYTES]
     try:
         columns: dict[str, Any] = json.loads(_decompress(data[SALT_BYTES:], MAX_OPENINGS_BYTES))
-        found = [
-            (place, field, value)
-            for field, (places, values) in columns.items()
-            for place, value in zip(places, values, strict=True)
-        ]
-        if len(seed) == SALT_BYTES and all(
-            type(place) is int and isinstance(value, str) for place, _, value in found
-        ):
+        found: list[tuple[int, str, str]] = []
+        for field, (places, values) in columns.items():
+            if not (set(map(type, places)) <= {int} and set(map(type, values)) <= {str}):
+                raise _damaged()
+            found += zip(places, repeat(field, len(places)), values, strict=True)
+        if len(seed) == SALT_BYTES:
             return SubjectOpenings(subject, seed, sorted(found))
     except (ValueError, TypeError, AttributeError, RecursionError):
         pass  # other JSON than ours

@@ -31,7 +31,7 @@ def test_a_leaf_is_described_as_far_as_it_goes(
 def test_opening_a_commitment_twice_is_not_a_negative_count() -> None:
     """More openings than commitments never give a negative number of redacted fields."""
     judge = LogJudge(None)
-    judge.check_personal(0, SEALED.leaf, [SEALED.openings[0]] * 5)
+    judge.check_personal(0, [SEALED.leaf], [(0, SEALED.openings[0])] * 5)
     assert (judge.opened, judge.redacted) == (5, 0)
 
 
