@@ -17,7 +17,7 @@ help:
 	@echo "make clients  set up, then try the enrolment clients of other people; NAMES=\"pest curl\" chooses some"
 	@echo "make lint   style, types, import contracts, file sizes, words"
 	@echo "make prove  the long proofs: latencies over many tries, restarts, a storm, generated chains, fuzzing"
-	@echo "make bench  measurements, as ratios to a peer in the same run"
+	@echo "make bench  measurements, as ratios to a peer in the same run; QUICK=1 takes five minutes, NAMES=\"connections\" chooses some"
 	@echo "make agent-wheel"
 	@echo "            build doorward-agent, the small package for machines with certificates, into dist/"
 	@echo "make docs   write the generated reference pages again"
@@ -65,8 +65,11 @@ lint: $(STAMP)
 prove: $(STAMP)
 	$(BIN)/python -m tools.checks prove
 
+# QUICK=1 takes five minutes; NAMES="connections evidence" chooses some.
 bench: $(STAMP)
-	$(BIN)/python -m bench
+	@tools/debian.sh gcc:gcc openssl:openssl nginx:nginx haproxy:haproxy
+	@[ -e /usr/include/openssl/ssl.h ] || tools/debian.sh headers-of-openssl:libssl-dev
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(NAMES)
 
 agent-wheel: $(STAMP)
 	$(BIN)/python -m tools.agent_wheel dist

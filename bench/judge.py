@@ -15,13 +15,16 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
+import cryptography
 from cryptography import x509
 from cryptography.x509 import verification
 
 from bench.ratios import CALLS, ROUNDS, compare
+from bench.rows import Goal, Of, Row, single
+from bench.scene import Scene
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState
 from doorward.pki.crl import build_crl, sign_crl
@@ -47,8 +50,8 @@ from tests.support.ports import NOON
 ENTRIES = 1_000_000
 
 
-def main() -> None:
-    """Measure, and print what was found beside what is wanted."""
+def measure(scene: Scene) -> Iterator[Row]:
+    """Yield a row for each kind of certificate, and two for a CRL of a million entries."""
     root = toy_ca("Bench Root")
     issuing = root.issuing("Bench Issuing")
     leaf = issuing.leaf("alice")
@@ -73,17 +76,29 @@ def main() -> None:
     trust, known = _partner(root, issuing), CertificateCache()
     strangers = (issuing.leaf("alice", key=leaf.key).der for _ in range(ROUNDS * CALLS + 1))
     newcomers = iter(list(strangers))
-    work: dict[str, tuple[Callable[[], object], float | None]] = {
-        "own, first": (lambda: own(None), None),
-        "own, again": (lambda: own(known), 5.0),
-        "partner, first": (lambda: _judge_partner(next(newcomers), trust, evidence_index, None), None),
-        "partner, again": (lambda: _judge_partner(leaf.der, trust, evidence_index, known), 0.7),
+    work: dict[str, tuple[Callable[[], object], Goal]] = {
+        "own, first": (lambda: own(None), Goal(number=5.0)),
+        "own, again": (lambda: own(known), Goal(number=5.0)),
+        "partner, first": (
+            lambda: _judge_partner(next(newcomers), trust, evidence_index, None),
+            Goal(number=0.7),
+        ),
+        "partner, again": (lambda: _judge_partner(leaf.der, trust, evidence_index, known), Goal(number=0.7)),
     }
-    print("judging one certificate         ours us   bare us   ratio   wanted")
-    for name, (judge, wanted) in work.items():
-        found = compare(judge, bare)
-        print(f"{name:30} {found.ours:8.0f} {found.peer:9.0f} {found.ratio:7.2f}   {wanted or '-'}")
-    _measure_long_list(root, issuing, leaf.der)
+    for name, (judge, goal) in work.items():
+        found = compare(judge, bare, rounds=5 if scene.quick else ROUNDS)
+        yield Row(
+            name=f"judging a certificate, {name}",
+            unit="µs",
+            ours=found.ours,
+            peer=found.peer,
+            peer_name=f"a bare ClientVerifier of cryptography {cryptography.__version__}",
+            ratio=found.ratio,
+            low=found.low,
+            high=found.high,
+            goal=goal,
+        )
+    yield from _measure_long_list(root, issuing, leaf.der)
 
 
 def _judge_partner(
@@ -111,18 +126,35 @@ def _partner(root: CertifiedKey, issuing: CertifiedKey) -> PartnerTrust:
     )
 
 
-def _measure_long_list(root: CertifiedKey, issuing: CertifiedKey, leaf: bytes) -> None:
+def _measure_long_list(root: CertifiedKey, issuing: CertifiedKey, leaf: bytes) -> Iterator[Row]:
     der = _crl_der(issuing, ENTRIES)
     before, begin = _resident(), time.perf_counter()
     crl = parse_crl(der)
-    print(f"\na CRL of {ENTRIES:,} entries: loaded in {time.perf_counter() - begin:.1f} s, ", end="")
-    print(f"{_resident() - before:.0f} MB more, {len(der) / 1e6:.0f} MB of it DER   wanted <= 200 MB in all")
+    seconds = time.perf_counter() - begin
+    yield single(
+        f"memory for a partner's CRL of {ENTRIES:,} entries",
+        [_resident() - before],
+        unit="MB",
+        goal=Goal(number=200, of=Of.OURS, at_most=True),
+        notes=(f"Loaded in {seconds:.1f} s; {len(der) / 1e6:.0f} MB of it are its DER.",),
+    )
     trust, known = _partner(root, issuing), CertificateCache()
     many, few = EvidenceIndex([_crl(root, 0), crl]), EvidenceIndex([_crl(root, 0), _crl(issuing, 10)])
     found = compare(
-        lambda: _judge_partner(leaf, trust, many, known), lambda: _judge_partner(leaf, trust, few, known)
+        lambda: _judge_partner(leaf, trust, many, known),
+        lambda: _judge_partner(leaf, trust, few, known),
+        rounds=5,
     )
-    print(f"the partner's certificate with it: {found.ratio:.2f} of the speed with 10 entries   wanted 1")
+    yield Row(
+        name=f"judging by a CRL of {ENTRIES:,} entries",
+        unit="µs",
+        ours=found.ours,
+        peer=found.peer,
+        peer_name="the same with 10 entries",
+        ratio=found.ratio,
+        low=found.low,
+        high=found.high,
+    )
 
 
 def _resident() -> float:

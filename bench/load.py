@@ -1,0 +1,142 @@
+"""The generator of load (`load.c`), compiled when it is needed: what it is told, and what it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bench.machine import CACHE, REST, on_core
+
+SOURCE = Path(__file__).with_name("load.c")
+LONGEST_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What the generator counted.
+
+    Args:
+        seconds: from the first connection (or request) to the last answer.
+        cpu_seconds: that the generator used itself meanwhile.
+        statuses: answers by HTTP status.
+        refused: connections that ended without an answer.
+        why: what the first of them was told.
+        latency_us: `p50`, `p95`, `p99`, `max`.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    statuses: Mapping[str, int]
+    refused: int
+    why: str
+    latency_us: Mapping[str, float]
+
+    @property
+    def ok(self) -> int:
+        """How many answers had the status 200 (204 included)."""
+        return self.statuses.get("200", 0) + self.statuses.get("204", 0)
+
+    @property
+    def share(self) -> float:
+        """The share of its core that the generator used."""
+        return self.cpu_seconds / self.seconds if self.seconds else 0.0
+
+
+class LoadFailed(Exception):
+    """Something else came than answers with status 200: then nothing was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where the load goes.
+
+    Args:
+        port: on loopback.
+        name: the server name.
+        requests: the file of requests (`write_requests`).
+        identities: pairs of files, chain and key, used in turn.
+    """
+
+    port: int
+    name: str
+    requests: Path
+    identities: Sequence[tuple[Path, Path]] = ()
+
+
+def send(target: Target, mode: str, connections: int, count: int) -> Loaded:
+    """Send load from the other core, and return what came.
+
+    Args:
+        target: where it goes.
+        mode: `new`, `keep` or `plain`, as `load.c` explains them.
+        connections: at once.
+        count: of connections (new) or requests.
+
+    Raises:
+        LoadFailed: an answer was missing, or was not 200.
+    """
+    words = [str(one) for pair in target.identities for one in pair]
+    command = [
+        str(program()),
+        mode,
+        str(target.port),
+        target.name,
+        str(connections),
+        str(count),
+        str(target.requests),
+        *words,
+    ]
+    with on_core(REST):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
+    if done.returncode:
+        raise LoadFailed(done.stderr.strip() or f"the generator ended with {done.returncode}")
+    found = parse(done.stdout)
+    if found.refused or found.ok < count:
+        raise LoadFailed(
+            f"{found.ok} of {count} answers with 200, {found.statuses}, {found.refused} refused: {found.why}"
+        )
+    return found
+
+
+def parse(text: str) -> Loaded:
+    """Parse what the generator prints."""
+    return Loaded(**json.loads(text))
+
+
+def write_requests(path: Path, requests: Sequence[bytes]) -> Path:
+    """Write the file of requests; return its path."""
+    path.write_bytes(b"".join(b"%d\n%b" % (len(one), one) for one in requests))
+    return path
+
+
+@cache
+def program() -> Path:
+    """Return the compiled generator.
+
+    Raises:
+        SystemExit: it cannot be compiled; what gcc said was printed.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    made = CACHE / "load"
+    if not made.exists() or made.stat().st_mtime < SOURCE.stat().st_mtime:
+        command = [
+            "gcc",
+            "-std=gnu11",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            str(SOURCE),
+            "-o",
+            str(made),
+            "-lssl",
+            "-lcrypto",
+        ]
+        if subprocess.run(command, check=False).returncode:
+            raise SystemExit(
+                "bench: load.c cannot be compiled: gcc and OpenSSL's headers (libssl-dev) are needed"
+            )
+    return made

@@ -1,0 +1,77 @@
+"""OCSP responses from the status listener of `serve`, over kept HTTP connections: pre-signed ones, and ones that are signed for a nonce.
+
+The responses are about the clients' certificates. With a nonce there are only four requests at once: that many signatures the responder
+makes at the same time, and it answers what is beyond that without the nonce. It also makes at most 5,000 signatures a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+
+from bench import seeding
+from bench.installation import Door, fresh
+from bench.load import Target, write_requests
+from bench.rows import Goal, Of, Row
+from bench.scene import Scene, alone, in_turn, of_door, profile
+from doorward.stores.ocsp_signing_limiter import AT_ONCE as SIGNED_AT_ONCE
+
+AT_ONCE = 64
+COUNT, COUNT_WITH_NONCE = 20_000, 10_000
+
+
+def measure(scene: Scene) -> Iterator[Row]:
+    """Yield the two rows."""
+    kept = not seeding.missing(quick=scene.quick)
+    opening: AbstractContextManager[Door] = (
+        seeding.opened_million(scene.application_port) if kept else fresh(scene.application_port, 20)
+    )
+    known = "1,000,000 certificates" if kept else "few certificates"
+    with opening as door:
+        for name, nonce, at_once, count, goal in (
+            ("pre-signed", b"", AT_ONCE, COUNT, 15_000),
+            ("with a nonce", b"0123456789abcdef", SIGNED_AT_ONCE, COUNT_WITH_NONCE, 5_000),
+        ):
+            target = _target(door, nonce)
+            side = of_door(replace_target(door, target), "plain", at_once, scene.count(count))
+            rounds = in_turn({"ours": side}, scene.rounds)["ours"]
+            yield alone(
+                f"OCSP responses {name}",
+                rounds,
+                goal=Goal(number=goal, of=Of.OURS),
+                notes=(f"{known}, {at_once} at once.", profile(rounds)),
+            )
+
+
+def replace_target(door: Door, target: Target) -> Door:
+    """Return the same door with another place for the load."""
+    return Door(house=door.house, target=target)
+
+
+def _target(door: Door, nonce: bytes) -> Target:
+    settings = door.house.installation.settings
+    port = int(settings.status_listen.rpartition(":")[2])
+    bodies = [_question(chain, nonce) for chain, _ in door.target.identities]
+    head = (
+        f"POST /ocsp HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: bench\r\n"
+        "Content-Type: application/ocsp-request\r\nContent-Length: "
+    )
+    file = door.target.requests.with_name("ocsp-requests")
+    write_requests(file, [f"{head}{len(one)}\r\n\r\n".encode() + one for one in bodies])
+    return replace(door.target, port=port, requests=file, identities=())
+
+
+def _question(chain: Path, nonce: bytes) -> bytes:
+    leaf, issuer = x509.load_pem_x509_certificates(chain.read_bytes())[:2]
+    builder = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, hashes.SHA1())
+    if nonce:
+        builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
+
+    return builder.build().public_bytes(Encoding.DER)
