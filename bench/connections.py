@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bench import seeding
-from bench.installation import Door, fresh
+from bench.installation import Door
 from bench.peers import Peer, haproxy_name
 from bench.rows import Goal, Row
 from bench.scene import Round, Scene, by_edge, compare, in_turn, of_door, of_peer, profile
@@ -27,15 +27,13 @@ AS_NGINX_WITH_CRL = Goal(number=80.0)
 
 def measure(scene: Scene) -> Iterator[Row]:
     """Yield the rows with few certificates, then those with a million."""
-    with fresh(scene.application_port, 2) as door:
-        yield from _rows(scene, door, "2 certificates", {})
+    yield from _rows(scene, scene.few(), "2 certificates", {})
     reason = seeding.missing(quick=scene.quick)
     if reason:
         for name in ("one core", "one core, against a CRL of 1,000,000 entries"):
             yield Row(name=f"new connections, 1,000,000 certificates, {name}", missing=reason)
         return
-    with seeding.opened_million(scene.application_port) as door, seeding.nginx_with_crl(scene) as long:
-        yield from _rows(scene, door, "1,000,000 certificates", {"crl": long})
+    yield from _rows(scene, scene.million(), "1,000,000 certificates", {"crl": scene.nginx_with_crl})
 
 
 def _rows(scene: Scene, door: Door, known: str, more: Mapping[str, Peer]) -> Iterator[Row]:

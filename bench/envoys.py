@@ -1,36 +1,30 @@
-"""Envoy alone, on the measured core: bare (TLS, the log and the way to the application, nothing of ours), or as compiled.
+"""The Envoy that we run, bare, on the measured core: TLS with the client's certificate, the same log, the way to the application.
 
-As compiled it asks an authorizer that grants every rule; with `asks` a rule on the route asks for a second factor, and the request has
-a bound session. Only the CPU of Envoy is of interest there: the authorizer is in the process of the bench.
+It has the configuration that our compiler makes, without everything that is ours: no authorizer, no rules, no limits, no headers.
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from bench.load import Target, write_requests
 from bench.machine import MEASURED, on_core
 from bench.peers import HOST, Peer
-from doorward.core.factor_kinds import FactorKind
 from doorward.enforcement.envoy.names import SESSION_COOKIE
 from doorward.policy.model import HttpUpstream
-from doorward.policy.requirements import Requirement
 from tests.support.attacks import CHAINS, altered, changed
 from tests.support.compiled_door import open_door
-from tests.support.door_site import DoorSite, allow, id_of
-from tests.support.envoy_process import ENVOY, ToyAuthorizer, facts_of
+from tests.support.door_site import DoorSite
+from tests.support.envoy_process import ENVOY
 from tests.support.resources import Resources
 from tests.support.session_tokens import Mint, fingerprint
 
-RULES = 100
 PATH = "/app0/s19/x"
-FRESH = Requirement(factor=FactorKind.WEBAUTHN, within=timedelta(minutes=30))
 _MINT = Mint()
 
 
@@ -47,59 +41,20 @@ def build_request(host: str, token: str = "") -> bytes:
     return f"GET {PATH} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: bench\r\nAccept: text/html\r\n{cookie}\r\n".encode()
 
 
-def build_rules(require: Sequence[Requirement] = ()) -> tuple[Any, ...]:
-    """Return 100 rules, 20 of them on the route of the request; the one that allows it may require a factor."""
-    return tuple(
-        allow(
-            f"rule {number}",
-            f"group{number}",
-            f"/app{number // 20}/s{number}/**",
-            methods=("GET", "HEAD"),
-            require=require if number == 19 else (),
-        )
-        for number in range(RULES)
-    )
-
-
 @contextmanager
 def bare_envoy(folder: Path, port: int, *, asks: bool = False) -> Iterator[Peer]:
     """Run Envoy with nothing of ours in front of the application on `port`."""
-    with _envoy(folder, port, build_rules(), strip=True, asks=asks) as peer:
-        yield peer
-
-
-@contextmanager
-def compiled_envoy(folder: Path, port: int, *, asks: bool = False) -> Iterator[Peer]:
-    """Run Envoy as our compiler configures it."""
-    with _envoy(folder, port, build_rules([FRESH] if asks else ()), asks=asks) as peer:
-        yield peer
-
-
-@contextmanager
-def _envoy(
-    folder: Path, port: int, rules: tuple[Any, ...], *, strip: bool = False, asks: bool = False
-) -> Iterator[Peer]:
     folder.mkdir()
     site = DoorSite(folder, port)
     site.upstream = HttpUpstream(host="127.0.0.1", port=port)
-    resources = site.resources({"pay": rules}, sessions=_MINT.plan(folder))
-    resources = _stripped(resources) if strip else resources
-    authorizer = ToyAuthorizer(facts_of(*(id_of("pay", one) for one in rules)))
+    resources = _stripped(site.resources({"pay": ()}, sessions=_MINT.plan(folder)))
     token = (
         _MINT.token(fingerprint(folder, "p256"), webauthn=10, claims={"assertion": "a" * 700}) if asks else ""
     )
     requests = write_requests(folder / "requests", [build_request(HOST, token)])
-    # The authorizer's threads begin here too: as ours do, they have the measured core.
-    with (
-        on_core(MEASURED),
-        open_door(site, resources=resources, authorizer=authorizer, whole=False) as door,
-    ):
-        target = Target(
-            port=site.port,
-            name=HOST,
-            requests=requests,
-            identities=((folder / "p256.pem", folder / "p256.key"),),
-        )
+    pair = (folder / "p256.pem", folder / "p256.key")
+    with on_core(MEASURED), open_door(site, resources=resources, serve=False, whole=False) as door:
+        target = Target(port=site.port, name=HOST, requests=requests, identities=(pair,))
         yield Peer(name=envoy_name(), pids=(door.envoy.process.pid,), target=target)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
-from bench.installation import fresh
 from bench.rows import Row
 from bench.scene import Round, Scene, in_turn, of_door, of_peer
 
@@ -19,9 +18,8 @@ COUNT = 1_000
 def measure(scene: Scene) -> Iterator[Row]:
     """Yield the median and the 99th percentile."""
     count = scene.count(COUNT)
-    with fresh(scene.application_port, 2) as door:
-        sides = {"ours": of_door(door, "new", 1, count), "bare": of_peer(scene.bare, "new", 1, count)}
-        found = in_turn(sides, scene.rounds)
+    sides = {"ours": of_door(scene.few(), "new", 1, count), "bare": of_peer(scene.bare, "new", 1, count)}
+    found = in_turn(sides, scene.rounds)
     for percentile, name in (("p50", "median"), ("p99", "99th percentile")):
         ours, bare = _milliseconds(found["ours"], percentile), _milliseconds(found["bare"], percentile)
         added = [one - other for one, other in zip(ours, bare, strict=True)]

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from bench.installation import Door, fresh
+from bench.installation import Door
 from bench.machine import ROOT, cpu_by_thread
 from bench.rows import Goal, Of, Row, single
 from bench.scene import Scene
@@ -21,16 +21,16 @@ COMMANDS = (("person", "list"), ("cert", "list"), ("status",))
 
 def measure(scene: Scene) -> Iterator[Row]:
     """Yield the rows."""
-    with fresh(scene.application_port, 2) as door:
-        time.sleep(SETTLE_SECONDS)
-        yield _share(door, SECONDS / 5 if scene.quick else SECONDS)
-        for words in COMMANDS:
-            yield single(
-                f"CPU of `doorward {' '.join(words)}`",
-                [_cpu_of(door, words) for _ in range(scene.rounds)],
-                unit="s",
-                goal=Goal(number=0.35, of=Of.OURS, at_most=True),
-            )
+    door = scene.few()
+    time.sleep(SETTLE_SECONDS)
+    yield _share(door, SECONDS / 5 if scene.quick else SECONDS)
+    for words in COMMANDS:
+        yield single(
+            f"CPU of `doorward {' '.join(words)}`",
+            [_cpu_of(door, words) for _ in range(scene.rounds)],
+            unit="s",
+            goal=Goal(number=0.35, of=Of.OURS, at_most=True),
+        )
 
 
 def _share(door: Door, seconds: float) -> Row:

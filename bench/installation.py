@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bench.envoys import RULES, build_request
+from bench.envoys import build_request
 from bench.load import Loaded, LoadFailed, Target, send, write_requests
 from bench.machine import CACHE, MEASURED, ROOT, cpu_by_thread, family, on_core
 from doorward.access.policies import apply_document
@@ -34,9 +34,10 @@ from doorward.runtime.settings import Settings
 from doorward.runtime.world import SystemRandom
 from tests.support.doorway import ACTOR, DOMAIN, parts_of, settings_in
 from tests.support.house import House
-from tests.support.upstream import Upstream
+from tests.support.upstream import Upstream, running_upstream
 
 HOST = f"app.{DOMAIN}"
+RULES = 100
 START_SECONDS = 300.0
 CATCH_UP_SECONDS = 120.0
 LIFTED = {
@@ -54,7 +55,7 @@ class Finished:
 
     Args:
         loaded: what the generator counted.
-        seconds: until every line was a leaf.
+        seconds: of the load, and from its end until every line was a leaf.
         cpu_seconds: of all our processes, until the checkpoint.
         by_thread: the same by process and thread.
     """
@@ -94,14 +95,23 @@ class Door:
             leaves_each: how many events one of them makes at least.
         """
         pids = self.processes()
-        self._await(self._is_idle, "the installation did not come to rest")
-        size, before, began = self._size(), cpu_by_thread(pids), time.monotonic()
-        loaded = send(self.target, mode, connections, count)
+        size, before = self._size(), Counter[str]()
+        opened = size + 2 * connections if mode == "keep" else size
+
+        def begin() -> None:
+            nonlocal size, before
+            self._await(
+                lambda: self._size() >= opened and self._is_idle(), "the installation did not come to rest"
+            )
+            size, before = self._size(), cpu_by_thread(pids)
+
+        loaded = send(self.target, mode, connections, count, ready=begin)
+        ended = time.monotonic()
         self._await(
             lambda: self._size() >= size + count * leaves_each and self._is_idle(),
-            f"the record did not catch up: {self._size() - size} leaves of {count} x {leaves_each}",
+            f"the record did not catch up with {count} x {leaves_each} events",
         )
-        seconds = time.monotonic() - began
+        seconds = loaded.seconds + time.monotonic() - ended
         reached = self._size()
         self._await(lambda: self._signed() >= reached, "no checkpoint covers the leaves")
         used = cpu_by_thread(pids)
@@ -139,7 +149,15 @@ def opened(
         identities: files of chain and key of the clients.
         is_open: whether to wait until the door lets a client in without a session.
     """
-    upstream = Upstream()  # only for its place in the house: the application is another process
+    with (
+        running_upstream() as upstream
+    ):  # for the withdrawals; the application of the load is another process
+        yield from _opened(installation, identities, upstream, is_open=is_open)
+
+
+def _opened(
+    installation: Installation, identities: Sequence[tuple[Path, Path]], upstream: Upstream, *, is_open: bool
+) -> Iterator[Door]:
     folder = installation.layout.data.parent
     house = House(
         **parts_of(installation, upstream),
@@ -220,7 +238,7 @@ def found(folder: Path, application_port: int, clients: int) -> tuple[Installati
 
 
 def build_document(application_port: int, *, asks: bool = False) -> str:
-    """Return the policy: the rules of `envoys.build_rules`, in our own language."""
+    """Return the policy: 100 rules, 20 of them on the route of the request; the one that allows it may require a factor."""
     require = ", require: {factor: webauthn, within: 30m}" if asks else ""
     rules = "".join(
         f"      - {{name: rule {number}, allow: {{groups: [group{number}]}}, to: {{methods: [GET, HEAD], "

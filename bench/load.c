@@ -3,16 +3,18 @@
  *   load MODE PORT NAME CONNECTIONS COUNT REQUESTS [CHAIN.pem KEY.pem]...
  *
  * MODE         new:   each request on a new connection with a full handshake; COUNT connections in all.
- *              keep:  CONNECTIONS are opened first, unmeasured; then COUNT requests go over them.
+ *              storm: all at once, from many addresses of loopback; who is refused comes again after a second, and who is served stays.
+ *              keep:  CONNECTIONS are opened first with a request each, unmeasured; then COUNT requests go over them.
  *              plain: as keep, without TLS.
  * NAME         the server name (SNI).
  * REQUESTS     a file of requests as they are, each after a line with its length in decimal; sent in turn.
  * CHAIN, KEY   client certificates with their chain, used in turn.
  *
  * One thread, non-blocking sockets, epoll. No session is resumed. The server's certificate is not verified: its cost
- * is not the server's, and every peer is asked in the same way. It prints one JSON object: counts by status, connections that
- * ended without an answer (`refused`), percentiles of the time from connect (new) or from sending (keep) to the last
- * byte of the answer, the seconds that it took, and the seconds of CPU that it used itself.
+ * is not the server's, and every peer is asked in the same way. It prints `ready` and begins when a line comes on standard input, so
+ * that what was used before can be noted. At the end it prints one JSON object: counts by status, connections that
+ * ended without an answer (`refused`), percentiles of the time from connect (new, storm: the first one) or from sending
+ * (keep) to the last byte of the answer, the seconds that it took, and the seconds of CPU that it used itself.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -33,7 +35,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUFFER = 65536, MOST_CONTEXTS = 4096, SILENT_SECONDS = 30 };
+enum { BUFFER = 65536, MOST_CONTEXTS = 4096, SILENT_SECONDS = 30, PER_ADDRESS = 10000 };
+static const double PAUSE_SECONDS = 1.0; /* before a refused client comes again */
 enum state { CONNECTING, SHAKING, SENDING, READING, RESTING };
 
 struct bytes { char *data; size_t length; };
@@ -42,6 +45,7 @@ struct connection {
   SSL *tls;
   enum state state;
   uint32_t watched;
+  double again;      /* when a refused client comes again */
   double began;      /* connect, or the sending of this request */
   size_t sent;
   const struct bytes *request;
@@ -51,7 +55,9 @@ struct connection {
   int status;
 };
 
-static int is_new, is_plain, epoll;
+static int is_new, is_plain, is_storm, is_opening, epoll;
+static struct connection **waiting;
+static long first_waiting, last_waiting, most_waiting;
 static long total, started, finished, refused, by_status[1000];
 static size_t contexts, requests;
 static SSL_CTX *context[MOST_CONTEXTS];
@@ -114,8 +120,12 @@ static void open_connection(struct connection *one) {
   one->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (one->fd < 0) die("socket");
   setsockopt(one->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-  one->began = now();
+  if (!one->again) one->began = now();
   one->state = CONNECTING;
+  if (is_storm) {
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 256 + (uint32_t)(turn / PER_ADDRESS % 200))};
+    if (bind(one->fd, (struct sockaddr *)&from, sizeof from)) die("bind");
+  }
   if (!is_plain) {
     one->tls = SSL_new(context[(size_t)turn % contexts]);
     if (!one->tls || !SSL_set_fd(one->tls, one->fd) || !SSL_set_tlsext_host_name(one->tls, name)) die("SSL_new");
@@ -153,7 +163,11 @@ static void give_up(struct connection *one, const char *what) {
   ERR_clear_error();
   close_connection(one);
   refused++;
-  if (is_new) {
+  if (is_storm) {
+    if (last_waiting - first_waiting >= most_waiting) die("too many wait");
+    one->again = now() + PAUSE_SECONDS;
+    waiting[last_waiting++ % most_waiting] = one;
+  } else if (is_new) {
     finished++;
     if (started < total) { started++; open_connection(one); }
   } else {
@@ -188,10 +202,13 @@ static void finish(struct connection *one) {
   latencies[latency_count++] = (float)((now() - one->began) * 1e6);
   by_status[one->status > 0 && one->status < 1000 ? one->status : 0]++;
   finished++;
-  if (is_new) {
+  if (is_storm) {
+    one->state = RESTING;
+    watch(one, EPOLL_CTL_DEL, 0); /* it stays open */
+  } else if (is_new) {
     close_connection(one);
     if (started < total) { started++; open_connection(one); }
-  } else if (started < total) {
+  } else if (!is_opening && started < total) {
     begin_request(one);
   } else {
     one->state = RESTING;
@@ -229,8 +246,7 @@ static void go_on(struct connection *one) {
       one->state = RESTING;
     }
     if (one->state == RESTING) {
-      if (!is_new) { watch(one, EPOLL_CTL_MOD, 0); return; }
-      started--; /* counted when the connection was opened */
+      if (is_new) started--; /* counted when the connection was opened */
       begin_request(one);
     }
     if (one->state == SENDING) {
@@ -269,18 +285,19 @@ static void go_on(struct connection *one) {
   }
 }
 
-static int resting(struct connection *every, long count) {
-  for (long number = 0; number < count; number++)
-    if (every[number].state != RESTING) return 0;
-  return 1;
+static void come_again(void) {
+  while (first_waiting < last_waiting && waiting[first_waiting % most_waiting]->again <= now())
+    open_connection(waiting[first_waiting++ % most_waiting]);
 }
 
-static void run(struct connection *every, long count, int opening) {
+static void run(void) {
   struct epoll_event events[256];
-  while (opening ? !resting(every, count) : finished < total) {
-    int ready = epoll_wait(epoll, events, 256, SILENT_SECONDS * 1000);
+  while (finished < total) {
+    int has_waiting = first_waiting < last_waiting;
+    int ready = epoll_wait(epoll, events, 256, has_waiting ? 20 : SILENT_SECONDS * 1000);
     if (ready < 0 && errno != EINTR) die("epoll_wait");
-    if (ready == 0) { errno = 0; die("nothing came for 30 seconds"); }
+    come_again();
+    if (ready == 0 && !has_waiting) { errno = 0; die("nothing came for 30 seconds"); }
     for (int number = 0; number < ready; number++) {
       struct connection *one = events[number].data.ptr;
       if (one->fd >= 0) go_on(one);
@@ -306,35 +323,47 @@ static double cpu(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 7) { fprintf(stderr, "usage: load new|keep|plain PORT NAME CONNECTIONS COUNT REQUESTS [CHAIN KEY]...\n"); return 2; }
+  if (argc < 7) { fprintf(stderr, "usage: load new|storm|keep|plain PORT NAME CONNECTIONS COUNT REQUESTS [CHAIN KEY]...\n"); return 2; }
   signal(SIGPIPE, SIG_IGN);
-  is_new = !strcmp(argv[1], "new");
+  is_storm = !strcmp(argv[1], "storm");
+  is_new = is_storm || !strcmp(argv[1], "new");
   is_plain = !strcmp(argv[1], "plain");
   address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   name = argv[3];
   long count = atol(argv[4]);
   total = atol(argv[5]);
-  if (count > total) count = total;
+  if (count > total || is_storm) count = total;
+  most_waiting = count + 1;
+  waiting = calloc((size_t)most_waiting, sizeof *waiting);
   read_requests(argv[6]);
   for (int at = 7; at + 1 < argc && contexts < MOST_CONTEXTS; at += 2) context[contexts++] = make_context(argv[at], argv[at + 1]);
   if (!contexts && !is_plain) context[contexts++] = make_context(NULL, NULL);
   struct connection *every = calloc((size_t)count, sizeof *every);
-  latencies = calloc((size_t)total + 1, sizeof *latencies);
+  latencies = calloc((size_t)(total + count) + 1, sizeof *latencies);
   epoll = epoll_create1(EPOLL_CLOEXEC);
-  if (!every || !latencies || epoll < 0) die("no room");
+  if (!every || !latencies || !waiting || epoll < 0) die("no room");
 
   if (!is_new) {
+    long wanted = total;
+    total = count;
+    is_opening = 1;
     for (long number = 0; number < count; number++) open_connection(&every[number]);
-    run(every, count, 1);
-    refused = 0;
+    run();
+    is_opening = 0;
+    total = wanted;
+    started = finished = refused = latency_count = 0;
+    memset(by_status, 0, sizeof by_status);
   }
+  printf("ready\n");
+  fflush(stdout);
+  if (getchar() == EOF) return 2;
   double used = cpu(), began = now();
   for (long number = 0; number < count; number++) {
     if (is_new) { started++; open_connection(&every[number]); continue; }
     begin_request(&every[number]);
     go_on(&every[number]);
   }
-  run(every, count, 0);
+  run();
   double seconds = now() - began;
   used = cpu() - used;
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -67,14 +67,17 @@ class Target:
     identities: Sequence[tuple[Path, Path]] = ()
 
 
-def send(target: Target, mode: str, connections: int, count: int) -> Loaded:
+def send(
+    target: Target, mode: str, connections: int, count: int, *, ready: Callable[[], None] = lambda: None
+) -> Loaded:
     """Send load from the other core, and return what came.
 
     Args:
         target: where it goes.
-        mode: `new`, `keep` or `plain`, as `load.c` explains them.
+        mode: `new`, `storm`, `keep` or `plain`, as `load.c` explains them.
         connections: at once.
         count: of connections (new) or requests.
+        ready: called once the kept connections are open, before the load begins.
 
     Raises:
         LoadFailed: an answer was missing, or was not 200.
@@ -91,11 +94,22 @@ def send(target: Target, mode: str, connections: int, count: int) -> Loaded:
         *words,
     ]
     with on_core(REST):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
-    if done.returncode:
-        raise LoadFailed(done.stderr.strip() or f"the generator ended with {done.returncode}")
-    found = parse(done.stdout)
-    if found.refused or found.ok < count:
+        generator = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    with generator:
+        assert generator.stdout is not None
+        if generator.stdout.readline():
+            ready()
+        try:
+            printed, said = generator.communicate("\n", LONGEST_SECONDS)
+        except subprocess.TimeoutExpired:
+            generator.kill()
+            raise LoadFailed(f"the load did not end within {LONGEST_SECONDS} s") from None
+    if generator.returncode:
+        raise LoadFailed(said.strip() or f"the generator ended with {generator.returncode}")
+    found = parse(printed)
+    if (found.refused and mode != "storm") or found.ok < count:
         raise LoadFailed(
             f"{found.ok} of {count} answers with 200, {found.statuses}, {found.refused} refused: {found.why}"
         )

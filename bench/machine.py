@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+import statistics
 import subprocess
+import tempfile
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +45,19 @@ def file_system(path: Path) -> str:
         if path.is_relative_to(place.encode().decode("unicode_escape")) and len(place) >= len(found[0]):
             found = (place, kind)
     return found[1]
+
+
+def sync_milliseconds(folder: Path) -> float:
+    """Return the median time that a small write to the disk of a folder takes until it is durable."""
+    times = []
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        for _ in range(50):
+            began = time.perf_counter()
+            file.write(b"d" * 4096)
+            file.flush()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - began) * 1e3)
+    return statistics.median(times)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.installation import fresh
 from bench.rows import Goal, Row
 from bench.scene import Scene, by_edge, compare, in_turn, of_door, of_peer, profile
 
@@ -21,16 +20,15 @@ AS_ASKING = Goal(number=3.0)
 def measure(scene: Scene) -> Iterator[Row]:
     """Yield the rows."""
     count = scene.count(COUNT)
-    with fresh(scene.application_port, 2) as door:
-        found = in_turn(
-            {
-                "ours": of_door(door, "keep", AT_ONCE, count),
-                "bare": of_peer(scene.bare, "keep", AT_ONCE, count),
-                "asking": of_peer(scene.asking, "keep", AT_ONCE, count),
-                "itself": of_peer(scene.asking_itself, "keep", AT_ONCE, count),
-            },
-            scene.rounds,
-        )
+    found = in_turn(
+        {
+            "ours": of_door(scene.few(), "keep", AT_ONCE, count),
+            "bare": of_peer(scene.bare, "keep", AT_ONCE, count),
+            "asking": of_peer(scene.asking, "keep", AT_ONCE, count),
+            "itself": of_peer(scene.asking_itself, "keep", AT_ONCE, count),
+        },
+        scene.rounds,
+    )
     ours = found["ours"]
     bare, asking = f"bare {scene.bare.name}", f"{scene.asking.name} + auth_request"
     yield compare(

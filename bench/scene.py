@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench import envoys, peers
-from bench.installation import Door
+from bench import envoys, peers, seeding
+from bench.installation import Door, fresh
 from bench.load import send, write_requests
 from bench.machine import CACHE, MEASURED, REST, core_times, cpu_seconds, family
 from bench.peers import HOST, Peer, PeerSite
@@ -22,6 +22,7 @@ from bench.rows import Row, compare_rates, single
 _LEAVES = {"new": 2, "keep": 1, "plain": 0}
 """How many events one of them makes: the decision about a connection, and the line of a request."""
 
+WARM_UP = 0.2
 MOST_FOREIGN = 0.1
 """If others use more of the measured core, times by the clock say little."""
 
@@ -51,6 +52,10 @@ class Round:
     by_thread: Mapping[str, float] = field(default_factory=dict)
 
 
+Measurement = Callable[[float], Round]
+"""Measures one side once, with this share of its work."""
+
+
 @dataclass
 class Scene:
     """One run of the bench.
@@ -63,6 +68,8 @@ class Scene:
     quick: bool
     folder: Path
     _stack: ExitStack
+    _door: ExitStack = field(default_factory=ExitStack)
+    _doors: dict[str, Door] = field(default_factory=dict)
 
     @property
     def rounds(self) -> int:
@@ -77,6 +84,26 @@ class Scene:
     def application_port(self) -> int:
         """Where the application behind every door listens."""
         return self._stack.enter_context(peers.application(self.folder))
+
+    def few(self) -> Door:
+        """Return a running installation with 2 certificates; one with a million is stopped before."""
+        return self._only("few", lambda: fresh(self.application_port, 2))
+
+    def million(self) -> Door:
+        """Return the running installation with 1,000,000 certificates; another one is stopped before."""
+        return self._only("million", lambda: seeding.opened_million(self.application_port))
+
+    def _only(self, kind: str, opening: Callable[[], AbstractContextManager[Door]]) -> Door:
+        """Only one installation runs at a time: an idle one uses the measured core too."""
+        if kind not in self._doors:
+            self.close_door()
+            self._doors[kind] = self._door.enter_context(opening())
+        return self._doors[kind]
+
+    def close_door(self) -> None:
+        """Stop the installation that runs, if one does."""
+        self._doors.clear()
+        self._door.close()
 
     @cached_property
     def site(self) -> PeerSite:
@@ -94,6 +121,12 @@ class Scene:
     def nginx(self) -> Peer:
         """The nginx with `ssl_verify_client on`."""
         return self.enter(peers.nginx(self.folder, self.site, self.requests))
+
+    @cached_property
+    def nginx_with_crl(self) -> Peer:
+        """The same nginx with a CRL of a million entries."""
+        crl = seeding.write_peer_crls(self.site)
+        return self.enter(peers.nginx(self.folder, self.site, self.requests, crl=crl))
 
     @cached_property
     def haproxy(self) -> Peer:
@@ -127,20 +160,28 @@ def open_scene(*, quick: bool) -> Iterator[Scene]:
     folder.chmod(0o711)
     try:
         with ExitStack() as stack:
-            yield Scene(quick, folder, stack)
+            scene = Scene(quick, folder, stack)
+            stack.callback(scene.close_door)
+            yield scene
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def of_peer(peer: Peer, mode: str, connections: int, count: int) -> Callable[[], Round]:
-    """Return the measurement of a peer."""
+def of_peer(peer: Peer, mode: str, connections: int, most: int) -> Measurement:
+    """Return the measurement of a peer, with so many connections or requests."""
 
-    def measure() -> Round:
+    def measure(share: float) -> Round:
+        count = int(most * share)
         pids = family(*peer.pids)
-        with _busy(REST) as rest, _busy(MEASURED) as core:
+        before = 0.0
+
+        def begin() -> None:
+            nonlocal before
             before = cpu_seconds(pids)
-            loaded = send(peer.target, mode, connections, count)
-            used = (cpu_seconds(pids) - before) / count * 1e6
+
+        with _busy(REST) as rest, _busy(MEASURED) as core:
+            loaded = send(peer.target, mode, connections, count, ready=begin)
+        used = (cpu_seconds(pids) - before) / count * 1e6
         return Round(
             rate=count / loaded.seconds,
             cpu_us=used,
@@ -154,10 +195,11 @@ def of_peer(peer: Peer, mode: str, connections: int, count: int) -> Callable[[],
     return measure
 
 
-def of_door(door: Door, mode: str, connections: int, count: int) -> Callable[[], Round]:
+def of_door(door: Door, mode: str, connections: int, most: int) -> Measurement:
     """Return the measurement of ours: it ends when nothing is left to record."""
 
-    def measure() -> Round:
+    def measure(share: float) -> Round:
+        count = int(most * share)
         with _busy(REST) as rest, _busy(MEASURED) as core:
             done = door.send(mode, connections, count, leaves_each=_LEAVES[mode])
         return Round(
@@ -174,12 +216,12 @@ def of_door(door: Door, mode: str, connections: int, count: int) -> Callable[[],
     return measure
 
 
-def in_turn(sides: Mapping[str, Callable[[], Round]], rounds: int) -> dict[str, list[Round]]:
-    """Measure every side once as a warm-up is not counted, then all of them in turn."""
+def in_turn(sides: Mapping[str, Measurement], rounds: int) -> dict[str, list[Round]]:
+    """Warm every side up with a fifth of the work, which is not counted; then measure all of them in turn."""
     found: dict[str, list[Round]] = {name: [] for name in sides}
     for number in range(rounds + 1):
         for name, measure in sides.items():
-            one = measure()
+            one = measure(1.0 if number else WARM_UP)
             if number:
                 found[name].append(one)
     return found

@@ -26,11 +26,10 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from bench import peers
-from bench.installation import ACTOR, Door, build_document, found, opened
+from bench.installation import Door, build_document, found, opened
 from bench.machine import CACHE, ROOT
-from bench.peers import Peer, PeerSite
-from bench.scene import Scene
+from bench.peers import PeerSite
+from bench.rows import Row, single
 from doorward.access.policies import apply_document
 from doorward.authority.status.crls import publish_crls
 from doorward.authority.status.responder import refresh_ocsp
@@ -43,6 +42,7 @@ from doorward.storage.connection import driver_of
 from doorward.storage.schema import certificates, principals
 from doorward.storage.transaction import Transaction
 from doorward.stores.records import CertificateFilter, CertificateRecord
+from tests.support.doorway import ACTOR
 
 MADE = 1
 """Raised if this file makes other rows than before."""
@@ -63,6 +63,11 @@ def missing(*, quick: bool) -> str:
     if quick and not _is_kept(_folder()):
         return "not seeded yet, which takes minutes: `make bench NAMES=seed` once"
     return ""
+
+
+def measure(_scene: object) -> Iterator[Row]:
+    """Make the installation, and yield how long it took."""
+    yield single("seeding 1,000,000 certificates", [seed()], unit="s", notes=("Once; kept for a week.",))
 
 
 def seed() -> float:
@@ -101,13 +106,6 @@ def opened_million(application_port: int) -> Iterator[Door]:
         )
         with opened(installation, identities) as door:
             yield door
-
-
-@contextmanager
-def nginx_with_crl(scene: Scene) -> Iterator[Peer]:
-    """Run nginx with a CRL of a million entries from the clients' authority, and an empty one from the root."""
-    with peers.nginx(scene.folder, scene.site, scene.requests, crl=_peer_crl(scene.site)) as peer:
-        yield peer
 
 
 def _folder() -> Path:
@@ -213,8 +211,8 @@ def _id(prefix: str, chosen: random.Random) -> str:
     return f"{prefix}_" + "".join(chosen.choices(_LETTERS, k=20))
 
 
-def _peer_crl(site: PeerSite) -> Path:
-    """Write the peer's CRLs; the long one takes some seconds."""
+def write_peer_crls(site: PeerSite) -> Path:
+    """Write the CRL of a million entries of the peers' authority, and an empty one of the root; it takes some seconds."""
     path = site.folder / "crl.pem"
     now = site.now
     entries = (

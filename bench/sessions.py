@@ -28,6 +28,7 @@ AS_ASKING = Goal(number=2.0)
 def measure(scene: Scene) -> Iterator[Row]:
     """Yield the rows."""
     count = scene.count(COUNT)
+    scene.close_door()  # one installation at a time
     with _bare(scene) as bare, fresh(scene.application_port, 1, asks=True) as door:
         _bind(door)
         found = in_turn(

@@ -19,4 +19,4 @@ def _run_with_name(thread: threading.Thread) -> None:
     _run(thread)
 
 
-threading.Thread.run = _run_with_name  # type: ignore[method-assign]
+threading.Thread.run = _run_with_name  # type: ignore[assignment,method-assign]

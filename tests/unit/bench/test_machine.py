@@ -1,0 +1,30 @@
+"""The machine of a bench: its disk and its processes, as /proc shows them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bench.machine import cpu_seconds, family, file_system, version
+
+
+def test_the_file_system_of_a_path_is_that_of_its_mount() -> None:
+    """A folder in memory must be told from one on a disk."""
+    assert file_system(Path("/proc/self")) == "proc"
+
+
+def test_a_process_is_in_its_own_family_and_in_that_of_its_parent() -> None:
+    """What a server starts counts as the server's."""
+    assert os.getpid() in family(os.getpid())
+    assert os.getpid() in family(os.getppid())
+
+
+def test_a_process_that_ended_used_no_cpu() -> None:
+    """A part that is restarted meanwhile does not end the run."""
+    assert cpu_seconds([os.getpid()]) > 0
+    assert cpu_seconds([0]) == 0
+
+
+def test_a_program_that_is_not_installed_has_no_version() -> None:
+    """Then its rows say that it is absent."""
+    assert version("no-such-program-here") == ""
