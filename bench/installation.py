@@ -41,9 +41,9 @@ RULES = 100
 START_SECONDS = 300.0
 CATCH_UP_SECONDS = 120.0
 LIFTED = {
-    "max_connections": 40_000,
-    "max_connections_per_source": 40_000,
-    "max_connections_per_principal": 20_000,
+    "max_connections": 200_000,
+    "max_connections_per_source": 200_000,
+    "max_connections_per_principal": 100_000,
     "max_requests_per_certificate": 40_000,
 }
 _LOOK_SECONDS = 0.01

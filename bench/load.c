@@ -37,7 +37,7 @@
 
 enum { BUFFER = 65536, MOST_CONTEXTS = 4096, SILENT_SECONDS = 30, PER_ADDRESS = 10000 };
 static const double PAUSE_SECONDS = 1.0; /* before a refused client comes again */
-enum state { CONNECTING, SHAKING, SENDING, READING, RESTING };
+enum state { CONNECTING, SHAKING, CONNECTED, SENDING, READING, IDLE };
 
 struct bytes { char *data; size_t length; };
 struct connection {
@@ -144,7 +144,7 @@ static void close_connection(struct connection *one) {
   }
   close(one->fd);
   one->fd = -1;
-  one->state = RESTING;
+  one->state = IDLE;
 }
 
 static void begin_request(struct connection *one) {
@@ -203,7 +203,7 @@ static void finish(struct connection *one) {
   by_status[one->status > 0 && one->status < 1000 ? one->status : 0]++;
   finished++;
   if (is_storm) {
-    one->state = RESTING;
+    one->state = IDLE;
     watch(one, EPOLL_CTL_DEL, 0); /* it stays open */
   } else if (is_new) {
     close_connection(one);
@@ -211,7 +211,8 @@ static void finish(struct connection *one) {
   } else if (!is_opening && started < total) {
     begin_request(one);
   } else {
-    one->state = RESTING;
+    one->state = IDLE;
+    watch(one, EPOLL_CTL_MOD, 0);
   }
 }
 
@@ -233,7 +234,7 @@ static void go_on(struct connection *one) {
       getsockopt(one->fd, SOL_SOCKET, SO_ERROR, &fault, &size);
       errno = fault;
       if (fault) { give_up(one, "connect"); return; }
-      one->state = is_plain ? RESTING : SHAKING;
+      one->state = is_plain ? CONNECTED : SHAKING;
     }
     if (one->state == SHAKING) {
       int done = SSL_do_handshake(one->tls);
@@ -243,9 +244,9 @@ static void go_on(struct connection *one) {
         watch(one, EPOLL_CTL_MOD, wait);
         return;
       }
-      one->state = RESTING;
+      one->state = CONNECTED;
     }
-    if (one->state == RESTING) {
+    if (one->state == CONNECTED) {
       if (is_new) started--; /* counted when the connection was opened */
       begin_request(one);
     }
@@ -281,7 +282,7 @@ static void go_on(struct connection *one) {
       if (parse_answer(one)) finish(one);
     }
     if (one->state == CONNECTING) return; /* another connection took its place, and waits for its event */
-    if (one->state == RESTING || one->fd < 0) return;
+    if (one->state == IDLE) return;
   }
 }
 
