@@ -19,10 +19,10 @@ from pathlib import Path
 
 from bench.envoys import envoy_name
 from bench.figures import keep, parse_json, render_json, render_table
-from bench.machine import CACHE, ROOT, check_machine, file_system, sync_milliseconds
+from bench.machine import CACHE, ROOT, Others, check_machine, file_system, sync_milliseconds
 from bench.peers import haproxy_name, nginx_name
 from bench.rows import Row
-from bench.scene import Scene, open_scene
+from bench.scene import Scene, mark_disturbed, open_scene
 from doorward import __version__
 
 RESULTS = ROOT / "bench" / "results.json"
@@ -75,13 +75,14 @@ def _run(names: list[str], *, quick: bool) -> int:
     began = time.monotonic()
     with open_scene(quick=quick) as scene:
         for name in names:
-            since = time.monotonic()
+            since, others, found = time.monotonic(), Others(), list[Row]()
             try:
-                rows += _measured(name, scene)
+                found += _measured(name, scene)
             except Exception:  # noqa: BLE001  one measurement that fails must not hide the others
                 traceback.print_exc()
-                rows.append(Row(name=name, missing="the measurement failed: see what it printed"))
+                found.append(Row(name=name, missing="the measurement failed: see what it printed"))
                 failed = True
+            rows += [mark_disturbed(one, others.share()) for one in found]
             print(f"bench: {name} took {time.monotonic() - since:.0f} s", flush=True)
     about = _about(quick=quick, seconds=time.monotonic() - began)
     RESULTS.write_text(render_json(rows, about), encoding="utf-8")

@@ -58,7 +58,7 @@ PINNED = ("Everything on one core, OpenBao and its client too.",)
 
 def measure(scene: Scene) -> Iterator[Row]:
     """Yield the rows."""
-    rates, bao_name = _measure(4 if scene.quick else ROUNDS, EACH // 2 if scene.quick else EACH)
+    rates, bao_name = _measure(3 if scene.quick else ROUNDS, EACH // 2 if scene.quick else EACH)
     alone = rates["signing alone"]
     flight, bao = f"{IN_FLIGHT} in flight", rates.get("OpenBao")
     together = (*PINNED, f"Signing alone: {statistics.median(alone):.0f} a second.")

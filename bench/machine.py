@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -122,6 +123,24 @@ def core_times(core: int) -> tuple[float, float]:
             hertz = os.sysconf("SC_CLK_TCK")
             return (sum(ticks) - ticks[3] - ticks[4]) / hertz, sum(ticks) / hertz
     raise LookupError(f"no core {core}")
+
+
+class Others:
+    """What other programs use of the two cores, from the making of this on."""
+
+    def __init__(self) -> None:
+        self._began = self._now()
+
+    def share(self) -> float:
+        """Return the share of both cores that neither the bench nor a process below it has used."""
+        busy, whole, own = (now - before for now, before in zip(self._now(), self._began, strict=True))
+        return max(0.0, busy - own) / max(whole, 0.01)
+
+    def _now(self) -> tuple[float, float, float]:
+        times = [core_times(core) for core in (MEASURED, REST)]
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        own = cpu_seconds(family(os.getpid())) + ended.ru_utime + ended.ru_stime
+        return sum(busy for busy, _ in times), sum(whole for _, whole in times), own
 
 
 def pss_mb(pid: int) -> float | None:

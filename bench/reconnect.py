@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from bench.rows import Row, single
 from bench.scene import Scene
 
-CLIENTS, QUICK_CLIENTS = 50_000, 2_000
+CLIENTS, QUICK_CLIENTS = 50_000, 1_000
 _SPARE = 3_000
 """Files that Envoy has open beside the connections of clients; those to the application are few."""
 

@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -265,6 +265,17 @@ def _rates(ours: list[Round], peer: list[Round]) -> tuple[tuple[list[float], lis
         return ([one.rate for one in ours], [one.rate for one in peer]), ""
     by_cpu = [1e6 / one.cpu_us for one in ours], [1e6 / one.cpu_us for one in peer]
     return by_cpu, f"Other programs used {foreign:.0%} of the measured core, so this is by CPU time."
+
+
+def mark_disturbed(row: Row, foreign: float) -> Row:
+    """Return a row with a note if other programs used that share of both cores while it was measured.
+
+    A row that is by CPU time is returned as it is.
+    """
+    if foreign <= MOST_FOREIGN or row.missing or "CPU" in row.unit or "CPU" in row.name:
+        return row
+    note = f"Other programs used {foreign:.0%} of both cores meanwhile, and times by the clock are longer by that."
+    return replace(row, notes=(note, *row.notes))
 
 
 def describe_cpu(ours: list[Round], peer: list[Round]) -> str:

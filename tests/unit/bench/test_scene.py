@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.scene import MOST_FOREIGN, Measurement, Round, alone, by_edge, compare, in_turn, profile
+from bench.rows import single
+from bench.scene import (
+    MOST_FOREIGN,
+    Measurement,
+    Round,
+    alone,
+    by_edge,
+    compare,
+    in_turn,
+    mark_disturbed,
+    profile,
+)
 
 
 def _round(
@@ -51,6 +62,15 @@ def test_with_the_rest_on_another_core_only_the_part_of_envoy_counts() -> None:
     """Less CPU than the peer is better."""
     row = by_edge("connections", OURS, PEER)
     assert (row.ours, row.peer, row.ratio) == (500.0, 1000.0, 2.0)
+
+
+def test_a_row_by_the_clock_says_if_the_machine_was_busy() -> None:
+    """A row by CPU time has nothing to say about it."""
+    page, cpu = single("a page", [20.0], unit="ms"), single("events", [20.0], unit="a second of CPU")
+    assert mark_disturbed(page, MOST_FOREIGN / 2) == page
+    assert mark_disturbed(cpu, 0.5) == cpu
+    (note,) = mark_disturbed(page, 0.5).notes
+    assert note.startswith("Other programs used 50% of both cores")
 
 
 def test_the_profile_names_the_threads_with_the_most_cpu() -> None:
