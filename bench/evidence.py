@@ -117,9 +117,9 @@ def _measure(database: SqliteDatabase, folder: Path, count: int) -> Iterator[Row
     yield single(
         "verifying 1,000,000 leaves",
         [verify / count * 1e6],
-        unit="s",
+        unit="s of CPU",
         goal=Goal(number=10, of=Of.OURS, at_most=True),
-        notes=(f"Seconds of CPU, from {count:,} leaves.",),
+        notes=(f"From {count:,} leaves.",),
     )
     yield single(
         f"slowest of {PROOFS} proofs of a leaf",

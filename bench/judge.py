@@ -89,7 +89,7 @@ def measure(scene: Scene) -> Iterator[Row]:
         found = compare(judge, bare, rounds=5 if scene.quick else ROUNDS)
         yield Row(
             name=f"judging a certificate, {name}",
-            unit="µs",
+            unit="µs of CPU",
             ours=found.ours,
             peer=found.peer,
             peer_name=f"a bare ClientVerifier of cryptography {cryptography.__version__}",
@@ -147,7 +147,7 @@ def _measure_long_list(root: CertifiedKey, issuing: CertifiedKey, leaf: bytes) -
     )
     yield Row(
         name=f"judging by a CRL of {ENTRIES:,} entries",
-        unit="µs",
+        unit="µs of CPU",
         ours=found.ours,
         peer=found.peer,
         peer_name="the same with 10 entries",

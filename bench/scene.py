@@ -23,6 +23,7 @@ _LEAVES = {"new": 2, "keep": 1, "plain": 0}
 """How many events one of them makes: the decision about a connection, and the line of a request."""
 
 WARM_UP = 0.2
+_BY_THE_CLOCK = {"ms", "s", "s to the last one", "a second"}
 MOST_FOREIGN = 0.1
 """If others use more of the measured core, times by the clock say little."""
 
@@ -270,9 +271,9 @@ def _rates(ours: list[Round], peer: list[Round]) -> tuple[tuple[list[float], lis
 def mark_disturbed(row: Row, foreign: float) -> Row:
     """Return a row with a note if other programs used that share of both cores while it was measured.
 
-    A row that is by CPU time is returned as it is.
+    A row that is not by the clock is returned as it is.
     """
-    if foreign <= MOST_FOREIGN or row.missing or "CPU" in row.unit or "CPU" in row.name:
+    if foreign <= MOST_FOREIGN or row.unit not in _BY_THE_CLOCK or "CPU" in row.name:
         return row
     note = f"Other programs used {foreign:.0%} of both cores meanwhile, and times by the clock are longer by that."
     return replace(row, notes=(note, *row.notes))
