@@ -193,6 +193,13 @@ def test_a_commitment_is_opened_by_its_value_and_salt() -> None:
             assert opens_leaf(LEAF, *values) is opens
 
 
+@pytest.mark.parametrize("length", [0, 32, 64, 65])
+def test_a_commitment_is_an_hmac(length: int) -> None:
+    """RFC 2104, also for a salt longer than a block of the hash, which is hashed first."""
+    salt = bytes(range(length))
+    assert commitment("name", "Bob", salt) == hmac.digest(salt, b"name\x00Bob", "sha256").hex()
+
+
 def test_a_commitment_for_one_field_opens_no_other() -> None:
     """The commitment includes the field's name, so a value does not open another field."""
     opening = seal_event(EVENT, SALT).openings[0]

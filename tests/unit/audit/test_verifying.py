@@ -226,6 +226,45 @@ def test_a_leaf_that_is_stored_twice_is_named(
     assert "stored twice" in report.faults[0].message
 
 
+def as_block(store: MemoryEventStore, monkeypatch: pytest.MonkeyPatch, *, without: int | None = None) -> None:
+    """Let the leaves be those of a block: their rows have no id. One of them may be damaged and not be there."""
+    rows = [row._replace(event_id="") for row in store.rows]
+    monkeypatch.setattr(
+        store,
+        "leaves",
+        lambda start, end: (row for row in rows if start <= row.number < end and row.number != without),
+    )
+
+
+def test_a_sound_block(store: MemoryEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block is compared as a whole: every leaf and every personal value counts."""
+    as_block(store, monkeypatch)
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert (report.faults, report.size, report.opened) == ((), 11, 22)
+
+
+@pytest.mark.parametrize("number", [0, 4, 10])
+def test_an_altered_leaf_of_a_block_is_named(
+    store: MemoryEventStore, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """One leaf that differs is found among those that do not."""
+    rewrite(store, number, with_hash=False)
+    as_block(store, monkeypatch)
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert (report.faults[0].code, report.faults[0].number) == (LogFaultCode.LEAF_ALTERED, number)
+
+
+@pytest.mark.parametrize("number", [4, 10])
+def test_a_missing_leaf_of_a_block_is_named(
+    store: MemoryEventStore, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Also the last one. Its personal values are there, but there is nothing to compare them with."""
+    as_block(store, monkeypatch, without=number)
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert codes(report) == [LogFaultCode.LEAF_MISSING, LogFaultCode.ROOT_MISMATCH]
+    assert (report.faults[0].number, report.opened, report.redacted) == (number, 20, 0)
+
+
 def test_a_missing_node_is_named(store: MemoryEventStore) -> None:
     """A missing node is a fault."""
     del store.inner[1, 2]
