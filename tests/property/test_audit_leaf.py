@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from doorward.audit.events import CATALOGUE, Event, EventType, FieldKind, build_event, printable
 from doorward.audit.leaf import (
     check_personal,
-    commitment,
     count_commitments,
     opens_leaf,
     parse_leaf,
@@ -71,14 +69,6 @@ def test_every_event_is_read_back(event: Event, salt: bytes) -> None:
         assert opens_leaf(sealed.leaf, opening.field, opening.value, opening.salt)
         assert check_personal(leaf, opening.field, opening.value, opening.salt)
         assert not opens_leaf(sealed.leaf, opening.field, opening.value + "x", opening.salt)
-
-
-@settings(max_examples=examples(300), deadline=None)
-@given(tokens, st.text(max_size=80), st.binary(max_size=130))
-def test_a_commitment_is_an_hmac(name: str, value: str, salt: bytes) -> None:
-    """RFC 2104 for any key, also one longer than a block of the hash, judged by the standard library."""
-    message = f"{name}\x00{value}".encode("utf-8", "surrogatepass")
-    assert commitment(name, value, salt) == hmac.digest(salt, message, "sha256").hex()
 
 
 @settings(max_examples=examples(100), deadline=None)

@@ -265,6 +265,20 @@ def test_a_missing_leaf_of_a_block_is_named(
     assert (report.faults[0].number, report.opened, report.redacted) == (number, 20, 0)
 
 
+def test_a_leaf_of_a_block_under_the_number_of_another_is_named(
+    store: MemoryEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are as many leaves as there should be, and each has its hash; but one number is there twice, and one never."""
+    rows = [row._replace(event_id="") for row in store.rows]
+    rows[5] = rows[5]._replace(number=4)
+    monkeypatch.setattr(store, "leaves", lambda start, end: iter(rows))
+    report = verify_log(store, verifier_key=VERIFIER)
+    assert [(one.code, one.number) for one in report.faults[:2]] == [
+        (LogFaultCode.LEAF_ALTERED, 4),
+        (LogFaultCode.LEAF_MISSING, 5),
+    ]
+
+
 def test_a_missing_node_is_named(store: MemoryEventStore) -> None:
     """A missing node is a fault."""
     del store.inner[1, 2]
