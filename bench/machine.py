@@ -103,7 +103,7 @@ def cpu_by_thread(pids: Mapping[str, Collection[int]]) -> Counter[str]:
             for task in Path(f"/proc/{pid}/task").glob("*"):
                 try:
                     name = re.sub(r"[_:-]?\d+$", "", (task / "comm").read_text().strip())
-                    used[f"{process}: {name}"] += int((task / "schedstat").read_text().split()[0]) / 1e9
+                    used[f"{process}: {name}"] += int((task / "schedstat").read_text().split()[0]) / 1e9  # type: ignore[assignment]  # the stubs want int
                 except (OSError, IndexError):
                     continue  # the thread ended
     return used

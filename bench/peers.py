@@ -18,6 +18,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from bench.load import Target
 from bench.machine import MEASURED, REST, on_core, version
@@ -75,7 +76,10 @@ class PeerSite:
         self.folder = folder
         self.application_port = application_port
         self.now = datetime.now(UTC)
-        dates = {"not_before": self.now - timedelta(days=1), "not_after": self.now + timedelta(days=30)}
+        dates: dict[str, Any] = {
+            "not_before": self.now - timedelta(days=1),
+            "not_after": self.now + timedelta(days=30),
+        }
         self.root = toy_ca("Peers Root", **dates)
         self.issuing = self.root.issuing("Peers Issuing", **dates)
         (folder / "root.pem").write_bytes(self.root.pem)

@@ -295,7 +295,7 @@ def profile(rounds: list[Round], most: int = 8) -> str:
     total: Counter[str] = Counter()
     for one in rounds:
         for name, value in one.by_thread.items():
-            total[name] += value / len(rounds)
+            total[name] += value / len(rounds)  # type: ignore[assignment]  # the stubs want int
     threads = ", ".join(f"{name} {value:.0f}" for name, value in total.most_common(most))
     return f"CPU by thread, µs for each: {threads}."
 

@@ -15,6 +15,7 @@ import pytest
 from tests.support.doorway import DOMAIN, Doorway, open_doorway, render_document
 
 DRAIN_SECONDS = 1
+PATIENCE_SECONDS = 30.0
 ENDS = "all connections to {} end"
 
 
@@ -62,11 +63,13 @@ def web_sockets(door: Doorway) -> Iterator[dict[str, ssl.SSLSocket]]:
         yield held
 
 
-def ended(held: dict[str, ssl.SSLSocket], seconds: float) -> set[str]:
-    """Read from all for some seconds, and return which ended."""
+def ended(held: dict[str, ssl.SSLSocket], awaited: set[str]) -> set[str]:
+    """Read from all until the awaited ones end, then for the time of a drain, and return which ended."""
     gone: set[str] = set()
-    limit = time.monotonic() + seconds
+    limit = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < limit:
+        if awaited <= gone:
+            limit, awaited = time.monotonic() + DRAIN_SECONDS + 2, {"none more"}
         for app in held.keys() - gone:
             try:
                 lives = bool(held[app].recv(65536))
@@ -77,12 +80,15 @@ def ended(held: dict[str, ssl.SSLSocket], seconds: float) -> set[str]:
     return gone
 
 
-def ends_of(door: Doorway, text: str) -> tuple[str, set[str]]:
-    """Return what was said of the endings of a change, and which WebSockets it ended; then the former document is back."""
+def ends_of(door: Doorway, text: str, *awaited: str) -> tuple[str, set[str]]:
+    """Return what was said of the endings of a change, and which WebSockets it ended; then the former document is back.
+
+    The WebSockets of `awaited` should end; any others have the time of a drain to do so.
+    """
     said = foretold(door, text)
     with web_sockets(door) as held:
         door.apply_document(text)
-        gone = ended(held, DRAIN_SECONDS + 2)
+        gone = ended(held, set(awaited))
     door.apply_document(document(door))
     return said, gone
 
@@ -103,7 +109,7 @@ def test_an_application_more_ends_none(door: Doorway) -> None:
 
 def test_an_application_less_ends_its_own(door: Doorway) -> None:
     """Its connections end at once, those of the other go on, and both was said."""
-    said, gone = ends_of(door, document(door, without="pay"))
+    said, gone = ends_of(door, document(door, without="pay"), "pay")
     assert ENDS.format("pay") in said
     assert "wiki" not in said
     assert gone == {"pay"}
@@ -111,6 +117,6 @@ def test_an_application_less_ends_its_own(door: Doorway) -> None:
 
 def test_another_way_to_refuse_ends_its_own(door: Doorway) -> None:
     """What is in a chain (here the handshake) drains the connections of its application, and this was said."""
-    said, gone = ends_of(door, document(door, on_refusal="page"))
+    said, gone = ends_of(door, document(door, on_refusal="page"), "pay")
     assert f"{ENDS.format('pay')} within" in said
     assert gone == {"pay"}

@@ -228,7 +228,8 @@ class H2Client:
         return int(self._machine.remote_settings.max_concurrent_streams)
 
     def _receive(self, stream: int) -> Heard:
-        status, headers, body = 0, {}, b""
+        status, body = 0, b""
+        headers: dict[str, str] = {}
         self._socket.settimeout(_TIMEOUT_SECONDS)
         while True:
             try:

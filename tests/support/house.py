@@ -80,7 +80,7 @@ class House(Doorway):
         self.parent.stdout.close()
         self.parent = None
 
-    def processes(self) -> dict[int, list[str]]:
+    def processes(self) -> dict[int, Sequence[str]]:
         """Return every process with this house's data in its command line: process id and words."""
         return {
             pid: words
@@ -95,7 +95,7 @@ class House(Doorway):
             return max(found)[1] if found else 0
         return next((pid for pid, words in self.processes().items() if part in words), 0)
 
-    def envoys(self) -> dict[int, list[str]]:
+    def envoys(self) -> dict[int, Sequence[str]]:
         """Return every Envoy of this house, those that drain included."""
         return {pid: words for pid, words in self.processes().items() if "--log-path" in words}
 

@@ -42,7 +42,7 @@ def template() -> bytes:
         shutil.rmtree(folder)
 
 
-def sqlite_database(folder: Path, *, busy_timeout: timedelta = PATIENCE, readers: int = 8) -> Database:
+def sqlite_database(folder: Path, *, busy_timeout: timedelta = PATIENCE, readers: int = 8) -> SqliteDatabase:
     """Return an empty migrated database in that folder, or the one that is there."""
     path = folder / "doorward.db"
     if not path.exists():

@@ -45,9 +45,9 @@ MAX_LEAF_BYTES = 65_536
 SALT_BYTES = 32
 """As long as the digest: RFC 2104 section 3 advises against shorter keys."""
 
-_HASHED_BYTES = 64
-"""The bytes that SHA-256 takes at once."""
-_INNER, _OUTER = bytes(one ^ 0x36 for one in range(256)), bytes(one ^ 0x5C for one in range(256))
+_BLOCK_BYTES = 64
+"""The block of SHA-256: `B` of RFC 2104."""
+_XOR_IPAD, _XOR_OPAD = bytes(one ^ 0x36 for one in range(256)), bytes(one ^ 0x5C for one in range(256))
 
 _KEYS = frozenset({"actor", "at", "data", "id", "personal", "tenant", "type", "v"})
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
@@ -171,11 +171,11 @@ def commitment(name: str, value: str, salt: bytes) -> str:
     HMAC is written out as RFC 2104 section 2 has it, because a log has millions of them and `hmac.digest`, which prepares
     OpenSSL's HMAC for each, takes nearly three times as long.
     """
-    if len(salt) > _HASHED_BYTES:  # none of ours: such a key is hashed first
+    if len(salt) > _BLOCK_BYTES:  # none of ours: such a key is hashed first
         salt = sha256(salt).digest()
     message = f"{name}\x00{value}".encode("utf-8", "surrogatepass")
-    inner = sha256(salt.translate(_INNER).ljust(_HASHED_BYTES, b"\x36") + message).digest()
-    return sha256(salt.translate(_OUTER).ljust(_HASHED_BYTES, b"\x5c") + inner).hexdigest()
+    inner = sha256(salt.translate(_XOR_IPAD).ljust(_BLOCK_BYTES, b"\x36") + message).digest()
+    return sha256(salt.translate(_XOR_OPAD).ljust(_BLOCK_BYTES, b"\x5c") + inner).hexdigest()
 
 
 def check_personal(leaf: Leaf, name: str, value: str, salt: bytes) -> bool:

@@ -237,7 +237,8 @@ def certify(
     )
     for extension, critical in [*(one for one in found if one[0].oid not in gone), *replacing]:
         builder = builder.add_extension(extension, critical=critical)
-    made = builder.sign(signing, hash_algorithm or signing_hash(signing), rsa_padding=pss)
+    hashed: Any = hash_algorithm or signing_hash(signing)  # some of them are wrong on purpose
+    made = builder.sign(signing, hashed, rsa_padding=pss)
     return CertifiedKey(made, own_key)
 
 
@@ -377,7 +378,7 @@ def key_pem_of(key: PrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def signing_hash(key: Any) -> hashes.HashAlgorithm | None:
+def signing_hash(key: Any) -> hashes.SHA256 | None:
     """The hash that `key` signs with here; EdDSA and ML-DSA bring their own."""
     return None if isinstance(key, _WITH_OWN_HASH) else hashes.SHA256()
 
