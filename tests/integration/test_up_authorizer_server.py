@@ -13,8 +13,8 @@ import pytest
 
 from doorward.core.errors import Unavailable
 from doorward.enforcement.envoy.names import JUDGED, ConnectionFact
+from doorward.gateway.authorizer.calls import CheckResult
 from doorward.gateway.authorizer.ext_authz_pb2 import CheckRequest, CheckResponse
-from doorward.gateway.authorizer.judging import CheckResult
 from doorward.gateway.authorizer.server import OK, PERMISSION_DENIED, SERVICE, AuthorizerServer
 from tests.support.doorway import short_folder
 

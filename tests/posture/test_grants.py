@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from doorward.enforcement.envoy.names import AuthorizerMetadata, ConnectionFact
 from doorward.enforcement.plan import GatewayLimits
 from doorward.gateway.authorizer import ext_authz_pb2
-from doorward.gateway.authorizer.judging import CheckResult
+from doorward.gateway.authorizer.calls import CheckResult
 from doorward.gateway.authorizer.server import AuthorizerServer
 from tests.posture.witness import Witness
 from tests.support.attacks import AUTHORIZER, CHAINS, changed, without

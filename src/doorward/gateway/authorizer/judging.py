@@ -45,6 +45,7 @@ from doorward.enforcement.transition import class_token
 from doorward.gateway.access_log.counting import CertificateRateLimiter, ConnectionEventLimiter, LogLimiter
 from doorward.gateway.authorizer.anonymous import UNKNOWN_FACTS, anonymous_facts
 from doorward.gateway.authorizer.assertions import AssertionSigner
+from doorward.gateway.authorizer.calls import CheckResult
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judgement_budget import JudgementBudget
 from doorward.gateway.authorizer.measuring import ALLOWED, ANONYMOUS, ConnectionMeter, Step
@@ -76,14 +77,6 @@ _APPLICATION = re.compile(r"app_[a-z0-9]{1,40}")
 _CONNECTION = re.compile(r"[0-9]{1,20}")
 
 _log = structlog.get_logger("doorward.authorizer")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckResult:
-    """The answer to Envoy: `facts` is None for a refusal; `reasons` is for our log, not for the peer."""
-
-    facts: Mapping[str, str] | None
-    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,11 +19,11 @@ from doorward.enforcement.envoy.names import AuthorizerMetadata
 from doorward.gateway.access_log.counting import CertificateRateLimiter, ConnectionEventLimiter
 from doorward.gateway.authorizer import judging as module
 from doorward.gateway.authorizer.assertions import AssertionSigner
+from doorward.gateway.authorizer.calls import CheckResult
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judging import (
     Authorizer,
     AuthorizerPorts,
-    CheckResult,
 )
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import ConnectionRegistry

@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 
 from doorward.enforcement.envoy.names import NOBODY, ConnectionFact
+from doorward.gateway.authorizer.calls import CheckResult
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judging import ATTEMPTS
 from doorward.gateway.connections.registry import ConnectionRegistry
@@ -23,7 +24,6 @@ from tests.unit.gateway.authorizer.conftest import (
     COOKIE,
     KEY,
     REMOTE,
-    CheckResult,
     Interrupted,
     Place,
     url_pem,
