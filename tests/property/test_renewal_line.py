@@ -40,8 +40,10 @@ class Line(RuleBasedStateMachine):
     def records(self) -> list[CertificateRecord]:
         """Every certificate that was ever valid."""
         with self.world.work.read() as stores:
-            every = stores.certificates.list(CertificateFilter(profile="device"))
-        return [one for one in every if one.state is not CertificateState.INTENDED]
+            every = stores.certificates.list(CertificateFilter())
+        return [
+            one for one in every if one.profile == "device" and one.state is not CertificateState.INTENDED
+        ]
 
     @rule(which=PICK, key=st.integers(0, KEYS - 1))
     def renew(self, which: int, key: int) -> None:

@@ -166,10 +166,10 @@ def every_certificate(house: House) -> list[CertificateRecord]:
     found: list[CertificateRecord] = []
     with house.services.work.read() as stores:
         while page := stores.certificates.list(
-            CertificateFilter(profile="device", after_id=found[-1].id if found else "", limit=1000)
+            CertificateFilter(after_id=found[-1].id if found else "", limit=1000)
         ):
             found += page
-    return found
+    return [one for one in found if one.profile == "device"]
 
 
 def check(house: House, devices: list[Device]) -> None:

@@ -171,7 +171,7 @@ def every_certificate(services: Services) -> list[CertificateRecord]:
     found: list[CertificateRecord] = []
     with services.work.read() as stores:
         while page := stores.certificates.list(
-            CertificateFilter(profile="device", after_id=found[-1].id if found else "", limit=1000)
+            CertificateFilter(after_id=found[-1].id if found else "", limit=1000)
         ):
             found += page
-    return found
+    return [one for one in found if one.profile == "device"]

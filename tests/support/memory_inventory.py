@@ -41,7 +41,12 @@ from doorward.stores.fleet_records import (
 from doorward.stores.holder_notes import HolderNote
 from doorward.stores.line_protocols import SuspectedClone
 from doorward.stores.notice_protocols import Notice
-from doorward.stores.partner_records import EvidenceRecord, PartnerAuthorityRecord, PartnerRecord
+from doorward.stores.partner_records import (
+    PARTNER_PROFILE,
+    EvidenceRecord,
+    PartnerAuthorityRecord,
+    PartnerRecord,
+)
 from doorward.stores.records import (
     AuthorityRecord,
     CertificateFilter,
@@ -197,8 +202,7 @@ class MemoryCertificates(Store):
             and wanted.principal_id in (None, c.principal_id)
             and (wanted.partner_id is None or c.authority_id in issuers)
             and wanted.state in (None, c.state)
-            and wanted.profile in (None, c.profile)
-            and (wanted.expires_before is None or c.not_after < wanted.expires_before)
+            and (c.profile == PARTNER_PROFILE or not (wanted.of_partners or wanted.partner_id))
         ]
         return found[: wanted.limit]
 

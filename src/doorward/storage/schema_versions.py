@@ -38,6 +38,7 @@ REVISIONS = (
     "0019",
     "0018",
     "0020",
+    "0021",
 )
 """Every revision, oldest first, so that Doorward recognises an older schema at start without reading the migrations.
 

@@ -216,15 +216,14 @@ class CertificateFilter:
     """Which certificates are listed; None means any.
 
     Args:
+        of_partners: True for the certificates of every partner.
         partner_id: the partner that issued the certificate, also through an authority that was removed.
-        expires_before: selects by not_after.
         after_id: the last id of the previous page; empty for the first page.
     """
 
     principal_id: str | None = None
+    of_partners: bool = False
     partner_id: str | None = None
     state: CertificateState | None = None
-    profile: str | None = None
-    expires_before: datetime | None = None
     after_id: str = ""
     limit: int = 100

@@ -38,13 +38,23 @@ AS_TEXT = [
 ]
 
 
+PARTIAL = {
+    "ix_certificates_listed",
+    "ix_certificates_partner",
+    "ix_invitations_open",
+    "ix_principals_partner",
+    "ix_principals_removed",
+}
+"""Indexes of some rows only, beside those of names that are in use."""
+
+
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.name)
 def test_tables_are_known_to_postgresql(table: Table) -> None:
     """Every table and index compiles for PostgreSQL, without a word of SQLite."""
     assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=POSTGRESQL))
     for index in table.indexes:
         text = str(CreateIndex(index).compile(dialect=POSTGRESQL))
-        assert ("WHERE" in text) == index.name.endswith(("in_use", "removed"))  # type: ignore[union-attr]
+        assert ("WHERE" in text) == (index.name.endswith("in_use") or index.name in PARTIAL)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.name)

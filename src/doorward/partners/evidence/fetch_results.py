@@ -42,7 +42,6 @@ from doorward.partners.evidence.recorded_revocations import (
 from doorward.partners.evidence.sources import CERTIFICATES_AT_ONCE
 from doorward.partners.trust import find_issuer, parse_if_sound, trust_of
 from doorward.stores.partner_records import (
-    PARTNER_PROFILE,
     EvidenceKind,
     EvidenceRecord,
     PartnerAuthorityRecord,
@@ -333,7 +332,6 @@ def _certificates_containing(
             leaves = stores.certificates.list(
                 CertificateFilter(
                     partner_id=partner.id,
-                    profile=PARTNER_PROFILE,
                     state=CertificateState.VALID,
                     after_id=last,
                     limit=CERTIFICATES_AT_ONCE,

@@ -27,7 +27,6 @@ from cryptography.x509 import ReasonFlags
 from doorward.core.errors import MalformedInput
 from doorward.partners.trust import find_path, parse_if_sound, trust_of
 from doorward.stores.partner_records import (
-    PARTNER_PROFILE,
     EvidenceKind,
     EvidenceRecord,
     PartnerAuthorityRecord,
@@ -171,7 +170,6 @@ def _find_listed(
             leaves = stores.certificates.list(
                 CertificateFilter(
                     partner_id=partner.id,
-                    profile=PARTNER_PROFILE,
                     after_id=last,
                     limit=_PAGE,
                 )

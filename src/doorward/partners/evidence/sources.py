@@ -26,7 +26,6 @@ from doorward.core.entities import TENANT
 from doorward.partners.evidence.recorded_revocations import update_from_row
 from doorward.partners.trust import find_issuer, find_unread, parse_if_sound, trust_of
 from doorward.stores.partner_records import (
-    PARTNER_PROFILE,
     EvidenceKind,
     EvidenceRecord,
     PartnerAuthorityRecord,
@@ -90,7 +89,7 @@ class SourceScan:
             trusted = [(one, authorities) for one, authorities in every if _checks_revocation(one)]
             terms = {one.id: (one, tuple(authorities)) for one, authorities in trusted}
             begins = terms != self._terms or self._began is None or self._begins_again(now)
-            leaves = [] if begins else stores.certificates.list(self._next_page())
+            leaves = stores.certificates.list(self._next_page()) if trusted and not begins else []
             if not begins and not leaves and self._complete:
                 return False
             partners = [_load(stores, one, authorities) for one, authorities in trusted]
@@ -125,7 +124,7 @@ class SourceScan:
 
     def _next_page(self) -> CertificateFilter:
         return CertificateFilter(
-            profile=PARTNER_PROFILE,
+            of_partners=True,
             state=CertificateState.VALID,
             after_id=self._cursor,
             limit=CERTIFICATES_AT_ONCE,

@@ -49,7 +49,8 @@ _LINE = [certificates.c[name] for name in CertificateLine.__slots__]
 _UNENDED = (
     select(*_LINE)
     .where(
-        certificates.c.tenant == CURRENT_TENANT,
+        # In an expression, so that the planner does not choose an index that begins with the tenant: a page is read by id.
+        certificates.c.tenant.concat("") == CURRENT_TENANT,
         certificates.c.id > bindparam("after_id"),
         certificates.c.not_after > bindparam("now"),
         certificates.c.state != CertificateState.INTENDED,

@@ -18,7 +18,6 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
-    or_,
     select,
     tuple_,
     type_coerce,
@@ -32,6 +31,7 @@ from doorward.storage.driver_statement import DriverRow, DriverStatement
 from doorward.storage.schema import certificates, partner_authorities
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, to_microseconds, to_optional_microseconds
+from doorward.stores.partner_records import PARTNER_PROFILE
 from doorward.stores.records import CertificateFilter, CertificateRecord
 
 _STATES = {state.value: state for state in CertificateState}
@@ -83,16 +83,17 @@ _SET_STATE = (
 _REVOKED = DriverStatement(
     select(*_C.values()[:-1]).where(
         _C.tenant == CURRENT_TENANT,
-        or_(_C.state == literal_column("'revoked'"), _C.state == literal_column("'on-hold'")),
+        _C.state.in_(
+            [literal_column("'revoked'"), literal_column("'on-hold'")]
+        ),  # as in the condition of the index
         _C.not_after > bindparam("not_after"),
         _C.authority_id == bindparam("authority_id"),
     ),
     large=True,
 )
 _SUCCESSORS = DriverStatement(
-    _ALL.where(_C.replaces == bindparam("replaced"), _C.replaces != literal_column("''")).order_by(
-        _C.created_at, _C.id
-    )
+    # Not sorted: SQLite would read every certificate in the order of creation instead of these few by their index.
+    _ALL.where(_C.replaces == bindparam("replaced"), _C.replaces != literal_column("''"))
 )
 _WITH_KEY = (
     select(_C.id)
@@ -179,18 +180,8 @@ class SqlCertificates:
             statement = statement.where(
                 key > tuple_(literal(created_at, _C.created_at.type), wanted.after_id)
             )
-        if wanted.principal_id is not None:
-            statement = statement.where(_C.principal_id == wanted.principal_id)
-        if wanted.partner_id is not None:
-            authorities = _AUTHORITIES.where(partner_authorities.c.partner_id == wanted.partner_id)
-            statement = statement.where(_C.authority_id.in_(authorities))
-        if wanted.state is not None:
-            statement = statement.where(_C.state == wanted.state)
-        if wanted.profile is not None:
-            statement = statement.where(_C.profile == wanted.profile)
-        if wanted.expires_before is not None:
-            statement = statement.where(_C.not_after < wanted.expires_before)
-        return [_record(row, row.der) for row in self._transaction.rows(statement)]
+        rows = self._transaction.rows(statement.where(*_conditions(wanted)))
+        return [_record(row, row.der) for row in rows]
 
     def find(self, prefix: str) -> builtins.list[CertificateRecord]:
         """Return at most 2 certificates with an id, serial (hex) or SHA-256 that starts with `prefix`."""
@@ -228,7 +219,7 @@ class SqlCertificates:
     def successors(self, certificate_id: str) -> builtins.list[CertificateRecord]:
         """Return the certificates that were renewed from this one, oldest first, intents included."""
         rows = self._transaction.driver_rows(_SUCCESSORS, replaced=certificate_id)
-        return [_record_of_driver(row) for row in rows]
+        return sorted(map(_record_of_driver, rows), key=lambda one: (one.created_at, one.id))
 
     def has_key(self, spki_sha256: str) -> bool:
         """Return whether a certificate that was ever valid has this key."""
@@ -250,6 +241,26 @@ class SqlCertificates:
         counts = {state.value: 0 for state in CertificateState}
         counts.update({row[0].value: row[1] for row in self._transaction.rows(_COUNTS)})
         return counts
+
+
+def _conditions(wanted: CertificateFilter) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions; only one of them may choose the index, and it is the one that fewer certificates meet."""
+    narrow = False
+    if wanted.principal_id is not None:
+        narrow = True
+        yield _C.principal_id == wanted.principal_id
+    if wanted.of_partners or wanted.partner_id is not None:
+        narrow = True
+        yield _C.profile == literal_column(f"'{PARTNER_PROFILE}'")  # as in the condition of the index
+    if wanted.partner_id is not None:
+        yield _C.authority_id.in_(_AUTHORITIES.where(partner_authorities.c.partner_id == wanted.partner_id))
+    if wanted.state is not None:
+        # Without statistics, SQLite takes half a million valid certificates for as few as those of one person.
+        yield (
+            type_coerce(_C.state, Text).concat("") == wanted.state.value
+            if narrow
+            else _C.state == wanted.state
+        )
 
 
 def _values(certificate: CertificateRecord) -> dict[str, Any]:

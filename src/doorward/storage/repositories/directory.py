@@ -32,12 +32,12 @@ _ADD_TENANT = DriverStatement(
 
 # One row for each direct group of the principal, with whether that group lies in another; a row with a NULL group if the
 # principal has none. So a look-up of the hot path is one statement, unless groups lie in groups.
-_PRINCIPALS = """SELECT p.id, p.tenant, p.kind, p.name, p.state, p.display_name, p.partner_id, g.name,
+_FROM_PRINCIPALS = """SELECT p.id, p.tenant, p.kind, p.name, p.state, p.display_name, p.partner_id, g.name,
         EXISTS (SELECT 1 FROM group_nestings AS n WHERE n.inner_id = m.group_id)
     FROM principals AS p
     LEFT JOIN group_members AS m ON m.principal_id = p.id
-    LEFT JOIN groups AS g ON g.id = m.group_id
-    WHERE p.tenant = :this_tenant"""
+    LEFT JOIN groups AS g ON g.id = m.group_id"""
+_PRINCIPALS = f"{_FROM_PRINCIPALS} WHERE p.tenant = :this_tenant"
 _INSIDE = """WITH RECURSIVE inside (group_id) AS (
         SELECT id FROM groups WHERE tenant = :this_tenant AND name = :group_name
         UNION
@@ -51,8 +51,10 @@ _LIST = DriverStatement(f"{_PRINCIPALS} AND p.state <> 'removed' ORDER BY p.name
 _LIST_KIND = DriverStatement(
     f"{_PRINCIPALS} AND p.state <> 'removed' AND p.kind = :kind ORDER BY p.name, g.name"
 )
+# The tenant is in an expression, so that SQLite reads the members by id instead of all principals in the order of names.
 _MEMBERS = DriverStatement(
-    f"{_INSIDE} {_PRINCIPALS} AND p.state <> 'removed' {_IN_GROUP} ORDER BY p.name, g.name"
+    f"""{_INSIDE} {_FROM_PRINCIPALS} WHERE p.tenant || '' = :this_tenant AND p.state <> 'removed' {_IN_GROUP}
+    ORDER BY p.name, g.name"""
 )
 _ADD = DriverStatement(
     """INSERT INTO principals (id, tenant, kind, name, state, display_name, partner_id, created_at)
@@ -74,7 +76,7 @@ _REMOVED_NAME = DriverStatement(
 )
 _REMOVE_PARTNER = DriverStatement(
     """UPDATE principals SET state = 'removed'
-    WHERE tenant = :this_tenant AND partner_id = :of AND state <> 'removed'"""
+    WHERE tenant = :this_tenant AND partner_id = :of AND partner_id <> '' AND state <> 'removed'"""
 )
 _EXISTS = DriverStatement("SELECT id FROM principals WHERE tenant = :this_tenant AND id = :id")
 

@@ -22,9 +22,8 @@ from doorward.storage.values import (
 )
 from doorward.stores.factor_records import EnrolmentTicket, FactorRecord, ThrottleRecord
 
-OF_PARTNER = (
-    "principal_id IN (SELECT id FROM principals WHERE tenant = :this_tenant AND partner_id = :partner_id)"
-)
+OF_PARTNER = """principal_id IN (
+        SELECT id FROM principals WHERE tenant = :this_tenant AND partner_id = :partner_id AND partner_id <> '')"""
 """SQL: the row belongs to a principal of that partner, including removed ones."""
 
 _FACTORS = """SELECT id, tenant, principal_id, kind, name, secret, credential_id, counter, rp_id, created_at,

@@ -55,7 +55,7 @@ _OF = DriverStatement(
 _FORGET = DriverStatement("DELETE FROM certificate_facts WHERE tenant = :this_tenant AND principal_id = :of")
 _FORGET_PARTNER = DriverStatement(
     """DELETE FROM certificate_facts WHERE tenant = :this_tenant AND principal_id IN (
-        SELECT id FROM principals WHERE tenant = :this_tenant AND partner_id = :of)"""
+        SELECT id FROM principals WHERE tenant = :this_tenant AND partner_id = :of AND partner_id <> '')"""
 )
 _UNSEEN = """AND NOT EXISTS (SELECT 1 FROM certificate_facts AS s
     WHERE s.tenant = p.tenant AND s.principal_id = p.id AND s.seen_at >= :unseen_since)"""

@@ -31,8 +31,9 @@ _ADD = DriverStatement(
 _BY_TOKEN = DriverStatement(f"{_ALL} AND token_sha256 = :token")
 _BY_ID = DriverStatement(f"{_ALL} AND id = :of")
 _OPEN_AT = DriverStatement(f"{_ALL} AND {_IS_OPEN} AND expires_at > :now ORDER BY created_at, id")
+# The end is in an expression, so that SQLite does not read the open ones of all principals.
 _OPEN_OF = DriverStatement(
-    f"{_ALL} AND {_IS_OPEN} AND expires_at > :now AND principal_id = :principal_id ORDER BY created_at, id"
+    f"{_ALL} AND {_IS_OPEN} AND expires_at + 0 > :now AND principal_id = :principal_id ORDER BY created_at, id"
 )
 _UNUSED_SINCE = DriverStatement(
     f"{_ALL} AND used_at IS NULL AND created_at >= :since AND principal_id = :principal_id ORDER BY created_at, id"

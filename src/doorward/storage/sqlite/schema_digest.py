@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "883c3569603afbdac1f2e53fdabea872dcbf0bafab61a673c2817567dd3ff939"
+SCHEMA_SHA256 = "d09ed1eae4b36830e0599456fc755ebd02bb3159b6ecbb61137d2cb82037d9b0"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from cryptography import x509
 
+from doorward.audit.events import Event
 from doorward.core.certificate import CertificateState
 from doorward.partners.evidence import SourceScan, sources
 from doorward.stores.partner_records import EvidenceKind
+from doorward.stores.protocols import Stores, UnitOfWork
 from doorward.stores.records import ChangeKind
 from doorward.verification.partner import RevocationMode
 from tests.support import records
@@ -292,3 +298,29 @@ def test_nothing_is_asked_about_a_short_life():
         west.let_in("alice", null, not_after=NOON + timedelta(days=1))
         west.look()
         assert [row for row in looked_for(west) if row[0] == "ocsp"] == [("ocsp", RESPONDER)] * asked
+
+
+class _WithoutCertificates:
+    """A unit of work that fails if the inventory is read."""
+
+    def __init__(self, work: UnitOfWork) -> None:
+        self._work = work
+
+    def change(self, *, traffic: bool = False) -> AbstractContextManager[Stores]:
+        return self._work.change(traffic=traffic)
+
+    def record(self, events: Sequence[Event]) -> None:
+        self._work.record(events)
+
+    @contextmanager
+    def read(self) -> Iterator[Any]:
+        with self._work.read() as stores:
+            yield SimpleNamespace(partners=stores.partners, evidence=stores.evidence)
+
+
+def test_without_a_partner_to_check_the_inventory_is_not_read():
+    """There may be a million certificates of our own, and the scan asks each second."""
+    west = partner_world(revocation=RevocationMode.OFF)
+    scan = SourceScan(replace(west.services, work=_WithoutCertificates(west.work)))
+    assert [scan.step() for _ in range(3)] == [True, False, False]
+    assert west.rows() == []
