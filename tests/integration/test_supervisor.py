@@ -24,7 +24,7 @@ from doorward.gateway.envoy.program import LOG_ARGUMENT, EnvoyOptions, locate_en
 from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.runtime.world import SystemClock
 from tests.support.little_door import LittleDoor, ask, echo_server, echoes, web_socket
-from tests.support.refusals import refused
+from tests.support.refusals import code_of, refused
 
 
 class House:
@@ -125,6 +125,34 @@ def test_a_killed_envoy_is_back_soon(house: House) -> None:
     assert house.died == [(1, -signal.SIGKILL)]
     assert house.started == [1, 2]
     assert supervisor.trouble() == ""
+
+
+def test_an_envoy_that_died_unseen_is_reported_once(house: House) -> None:
+    """The next start tells which run ended while nothing watched it; one that goes on, or was ended, is not told of."""
+    vanished: list[tuple[int, int]] = []
+
+    def note(pid: int, epoch: int) -> None:
+        vanished.append((pid, epoch))
+
+    first = house.supervisor(on_vanished=note)
+    run = first.start()
+    dies(first)
+    second = house.supervisor(on_vanished=note)
+    second.find()
+    second.stop()
+    assert vanished == []
+    os.kill(run.pid, signal.SIGKILL)
+    soon(lambda: not any(find_by_argument(LOG_ARGUMENT, house.folder / "envoy")))
+
+    def fail(_pid: int, _epoch: int) -> None:
+        raise Unavailable("store-full", "nothing can be recorded")
+
+    assert code_of(house.supervisor(on_vanished=fail).find) == "store-full"
+    for _ in range(2):
+        third = house.supervisor(on_vanished=note)
+        third.start()
+        third.stop()
+        assert vanished == [(run.pid, 1)]
 
 
 def test_one_that_keeps_dying_is_started_less_and_less_often(house: House) -> None:

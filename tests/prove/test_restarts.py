@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -310,6 +311,10 @@ def test_everything_dies_at_once() -> None:
         lost = compare(house, [news], prefix="/new/")
         seen = {one.path: one.arrived for one in news.good}
         assert all(died - seen[path] < 0.1 for path in lost)
+        (gap,) = house.events(EventType.ACCESS_GAP)
+        began, ended = (datetime.fromisoformat(gap["data"][one]).timestamp() for one in ("from_at", "to_at"))
+        assert died - 1 < began <= died < ended, "what may be missing is on record"
+        assert len(house.events(EventType.ENVOY_DIED)) == 1
         assert list(Evidence(house.installation).verify().faults) == []
 
 

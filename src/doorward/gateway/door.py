@@ -187,6 +187,7 @@ class Gateway:
             is_publishing=lambda: self.publishing.is_working,
             on_started=self._envoy_started,
             on_died=self._envoy_died,
+            on_vanished=self._envoy_vanished,
             verify=lambda admin: self.publishing.verify(admin),  # noqa: PLW0108  publishing is made later
             on_failed=self._envoy_failed,
         )
@@ -434,6 +435,12 @@ class Gateway:
         self._record(EventType.ENVOY_DIED, {"pid": pid, "epoch": epoch, **how})
         # Envoy writes its log every 50 ms: the lines of its last requests may be missing.
         self.ingest.note_gap(now - timedelta(milliseconds=500), now, "envoy-died")
+
+    def _envoy_vanished(self, pid: int, epoch: int) -> None:
+        """Record an Envoy that ended while no gateway ran, with the time since its last line: when it ended is unknown."""
+        now = self._services.clock.now()
+        self._record(EventType.ENVOY_DIED, {"epoch": epoch, **({"pid": pid} if pid else {})})
+        self.ingest.note_gap(min(self.ingest.last_written() or now, now), now, "envoy-died")
 
     def _running_statistics(self) -> tuple[EnvoyStatistics, int] | None:
         running = self.supervisor.running

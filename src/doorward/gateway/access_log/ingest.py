@@ -21,7 +21,7 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -236,6 +236,13 @@ class Ingest:
                     continue
                 self._finish_file(path, name)
                 self._full.discard(name)
+
+    def last_written(self) -> datetime | None:
+        """Return when Envoy last wrote a line, by the file's own time; None if there is no file."""
+        try:
+            return datetime.fromtimestamp((self._folder / LIVE).stat().st_mtime, UTC)
+        except (OSError, OverflowError, ValueError):
+            return None
 
     def note_gap(self, began_at: datetime, ended_at: datetime, reason: str) -> None:
         """Record that requests of this interval may be missing."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -77,6 +78,18 @@ def noted_running(folder: Path, pid: int) -> bool:
         return bool(noted == {"pid": pid, "epoch": epoch_of(folder), "ends_at": None})
     except (OSError, ValueError):
         return False
+
+
+def noted_runs(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Yield the folder of each run whose end was not noted, and its process id; 0 if the note is unreadable."""
+    for one in sorted(folder.iterdir()):
+        if epoch_of(one) is None or not (one / _NOTE).exists():
+            continue
+        try:
+            pid = int(json.loads((one / _NOTE).read_text(encoding="ascii"))["pid"])
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            pid = 0
+        yield one, pid
 
 
 def forget_run(folder: Path) -> None:

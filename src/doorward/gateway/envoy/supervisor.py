@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum
@@ -32,7 +32,7 @@ from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.envoy.admin import AdminClient, check_socket_path
 from doorward.gateway.envoy.adoption import find_difference
 from doorward.gateway.envoy.diagnosis import check_free, explain_exit
-from doorward.gateway.envoy.epochs import forget_run, new_epoch, note_run, noted_end
+from doorward.gateway.envoy.epochs import epoch_of, forget_run, new_epoch, note_run, noted_end, noted_runs
 from doorward.gateway.envoy.process import Child, Process, end_process
 from doorward.gateway.envoy.program import EnvoyOptions, find_orphans, spawn
 
@@ -100,6 +100,8 @@ class Supervisor:
         on_started: called with pid and epoch when Envoy is LIVE.
         on_died: called with pid, epoch and exit status (minus the signal) when Envoy ended by itself; the status is None
             if it is unknown, because an earlier gateway started this Envoy.
+        on_vanished: called with pid (0 if unknown) and epoch of an Envoy that ended while no gateway ran, before `find`
+            returns; called again at the next start if it raises.
         verify: called when Envoy reports that it is ready; raises if it does not enforce the prepared configuration.
         on_failed: called with Envoy's status (None if it still ran) when a start failed; returns whether
             `prepare` will give another configuration now, which is then started at once.
@@ -119,6 +121,7 @@ class Supervisor:
         may_drain: Callable[[int], bool] = lambda _pid: True,
         on_started: Callable[[int, int], None] = lambda _pid, _epoch: None,
         on_died: Callable[[int, int, int | None], None] = lambda _pid, _epoch, _status: None,
+        on_vanished: Callable[[int, int], None] = lambda _pid, _epoch: None,
         verify: Callable[[AdminClient], None] = lambda _admin: None,
         on_failed: Callable[[int | None, DoorwardError], bool] = lambda _status, _error: False,
         adopt: Callable[[int, Path], bool] = lambda _epoch, _folder: False,
@@ -131,6 +134,7 @@ class Supervisor:
         self._may_drain = may_drain
         self._on_started = on_started
         self._on_died = on_died
+        self._on_vanished = on_vanished
         self._verify = verify
         self._on_failed = on_failed
         self._adopt_configuration = adopt
@@ -182,6 +186,7 @@ class Supervisor:
 
         Raises:
             ConfigurationError: the folder's path is too long.
+            DoorwardError: any error that `on_vanished` raises.
             OSError: the folder cannot be made.
         """
         with self._acting:
@@ -191,7 +196,17 @@ class Supervisor:
             for process, folder, epoch in find_orphans(self._options.folder):
                 run = EnvoyRun(process, epoch, folder, self._clock.monotonic(), Phase.FOUND)
                 self._runs = (*self._runs, run)
+            self._note_vanished({run.epoch for run in self._runs})
             self._has_searched = True
+
+    def _note_vanished(self, found: Collection[int]) -> None:
+        """Report the runs that ended unseen, as after a power cut: the end of a run that a gateway sees is noted."""
+        for folder, pid in noted_runs(self._options.folder):
+            epoch = epoch_of(folder)
+            if epoch is not None and epoch not in found:
+                _log.error("envoy-vanished", pid=pid, epoch=epoch)
+                self._on_vanished(pid, epoch)
+                forget_run(folder)
 
     def start(self) -> EnvoyRun:
         """Adopt the Envoy of an earlier gateway, or start one; watch it from now on.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -448,6 +449,14 @@ def test_a_gap_is_on_record(log: Log) -> None:
     assert event.data["reason"] == "envoy-died"
     assert event.data["gateway"] == GATEWAY
     assert (event.data["from_at"], event.data["to_at"]) != (None, None)
+
+
+def test_the_file_tells_when_envoy_last_wrote(log: Log) -> None:
+    """Its time of change; None if there is no file."""
+    assert log.ingest.last_written() is None
+    log.write(line(1))
+    os.utime(log.folder / LIVE, (NOON.timestamp(), NOON.timestamp()))
+    assert log.ingest.last_written() == NOON
 
 
 # an adopted Envoy

@@ -10,6 +10,7 @@ from doorward.gateway.envoy.epochs import (
     note_run,
     noted_end,
     noted_running,
+    noted_runs,
 )
 from tests.support.ports import NOON
 
@@ -69,6 +70,21 @@ def test_a_run_is_noted_with_its_process(tmp_path: Path) -> None:
     for spoilt in ("", "[]", "{}", '{"pid": 5, "epoch": 2, "ends_at": null}', "\xff"):
         (folder / "run.json").write_text(spoilt, encoding="latin-1")
         assert not noted_running(folder, 5)
+
+
+def test_runs_that_have_not_ended_are_listed(tmp_path: Path) -> None:
+    """Each with its process; a damaged note is one, too, and what is no run is left out."""
+    first, second, third = (new_epoch(tmp_path)[1] for _ in range(3))
+    note_run(first, 5, None)
+    note_run(second, 6, NOON)
+    forget_run(third)
+    assert list(noted_runs(tmp_path)) == [(first, 5), (second, 6)]
+    for spoilt in ("", "[]", "{}", '{"pid": "x"}', '{"pid": null}', '{"pid": 1e999}'):
+        (first / "run.json").write_text(spoilt)
+        assert list(noted_runs(tmp_path)) == [(first, 0), (second, 6)]
+    forget_run(first)
+    forget_run(second)
+    assert list(noted_runs(tmp_path)) == []
 
 
 def test_other_folders_are_no_runs() -> None:
