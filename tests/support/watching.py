@@ -1,6 +1,7 @@
 """People at the door who write down what they get and when, each in a thread of its own until it is stopped.
 
-One uses a connection again and again, one listens to an open WebSocket, one makes new connections. Times are seconds of the machine's clock (`time.time`), so that they compare with `ChangeRecord.at`.
+One uses a connection again and again, one listens to an open WebSocket, one makes new connections, one opens its
+connection again if it ends. Times are seconds of the machine's clock (`time.time`), so that they compare with `ChangeRecord.at`.
 """
 
 from __future__ import annotations
@@ -219,6 +220,40 @@ class NewConnections(Watcher):
             answer = connection.getresponse()
             answer.read()
             return answer.status
+
+
+class KeptRequests(NewConnections):
+    """Requests on one connection; if it ends, on another one."""
+
+    _kept: http.client.HTTPConnection | None = None
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _value: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        super().__exit__(_type, _value, _trace)
+        self._close()
+
+    def _ask_once(self, path: str) -> int:
+        try:
+            if self._kept is None:
+                secure = self._connect()
+                self._kept = http.client.HTTPConnection(self.door.host(self.app), self.door.port)
+                self._kept.sock = secure
+                self._kept.auto_open = 0  # never a second connection, without TLS
+            self._kept.request("GET", path)
+            answer = self._kept.getresponse()
+            answer.read()
+        except BaseException:
+            self._close()
+            raise
+        if answer.will_close:
+            self._close()
+        return answer.status
+
+    def _close(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
 
 class NewBytes(NewConnections):
