@@ -72,18 +72,18 @@ class Usage:
             self._note("files, kB", name, sum(sizes) / 1024)
             self._note("number of files", name, len(sizes))
 
-    def _note(self, what: str, whose: str, value: float) -> None:
-        series = self.series[what, whose]
+    def _note(self, what: str, of: str, value: float) -> None:
+        series = self.series[what, of]
         series.seconds.append(time.monotonic() - self.began)
         series.values.append(value)
 
     def report(self) -> None:
         """Print one line for each series."""
         print(f"  {'':38}{'first':>10}{'middle':>10}{'last':>10}{'most':>10}{'growth':>10}")
-        for (what, whose), one in self.series.items():
+        for (what, of), one in self.series.items():
             values = one.values
             shown = (values[0], one.middle(), values[-1], max(values), one.growth())
-            print(f"  {what:18}{whose:20}" + "".join(f"{value:10.1f}" for value in shown))
+            print(f"  {what:18}{of:20}" + "".join(f"{value:10.1f}" for value in shown))
 
 
 def proportional_kilobytes(pid: int) -> int:

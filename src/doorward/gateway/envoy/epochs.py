@@ -81,7 +81,7 @@ def noted_running(folder: Path, pid: int) -> bool:
 
 
 def noted_runs(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Yield the folder of each run whose end was not noted, and its process id; 0 if the note is unreadable."""
+    """Yield folder and process id of each run that was not noted as ended; the id is 0 if the note is unreadable."""
     for one in sorted(folder.iterdir()):
         if epoch_of(one) is None or not (one / _NOTE).exists():
             continue

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -20,7 +18,6 @@ from doorward.gateway.access_log.ingest import COUNTER, LIVE, Ingest
 from doorward.gateway.access_log.lines import LONGEST_LINE
 from tests.support.access_log import GATEWAY, Log, line
 from tests.support.memory_store import MemoryStores, MemoryUnitOfWork
-from tests.support.ports import NOON
 
 # in order, never twice
 
@@ -440,23 +437,6 @@ def test_the_thread_survives_and_says_what_is_wrong(
     run(log)
     assert log.taken() == ["r1"]
     assert log.ingest.trouble() == ""
-
-
-def test_a_gap_is_on_record(log: Log) -> None:
-    """The interval in which requests may be missing is an event with its reason."""
-    log.ingest.note_gap(NOON - timedelta(seconds=1), NOON, "envoy-died")
-    (event,) = log.world.events(EventType.ACCESS_GAP)
-    assert event.data["reason"] == "envoy-died"
-    assert event.data["gateway"] == GATEWAY
-    assert (event.data["from_at"], event.data["to_at"]) != (None, None)
-
-
-def test_the_file_tells_when_envoy_last_wrote(log: Log) -> None:
-    """Its time of change; None if there is no file."""
-    assert log.ingest.last_written() is None
-    log.write(line(1))
-    os.utime(log.folder / LIVE, (NOON.timestamp(), NOON.timestamp()))
-    assert log.ingest.last_written() == NOON
 
 
 # an adopted Envoy
