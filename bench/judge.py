@@ -27,7 +27,7 @@ from bench.rows import Goal, Of, Row, single
 from bench.scene import Scene
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, Outcome, Principal, PrincipalKind, PrincipalState
-from doorward.pki.crl import build_crl, sign_crl
+from doorward.pki.crl import build_crl, encode_entries, sign_crl
 from doorward.verification.certificate_cache import CertificateCache
 from doorward.verification.identity import IdentityRule, SanSource
 from doorward.verification.partner import PartnerTrust, judge_partner_certificate
@@ -171,7 +171,7 @@ def _crl_der(issuer: CertifiedKey, entries: int) -> bytes:
     listed = (((1 << 120) + 7919 * one, NOON, RevocationReason.SUPERSEDED) for one in range(entries))
     unsigned = build_crl(
         issuer.certificate,
-        listed,
+        encode_entries(listed),
         number=1,
         this_update=NOON - timedelta(hours=1),
         next_update=NOON + timedelta(days=1),

@@ -35,7 +35,7 @@ from doorward.authority.status.crls import due_crls, publish_crls
 from doorward.authority.status.responder import refresh_ocsp
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, PrincipalKind, PrincipalState
-from doorward.pki.crl import build_crl, sign_crl
+from doorward.pki.crl import build_crl, encode_entries, sign_crl
 from doorward.runtime.compose import Installation
 from doorward.runtime.settings import load_settings
 from doorward.storage.connection import driver_of
@@ -234,7 +234,7 @@ def write_peer_crls(site: PeerSite) -> Path:
     for issuer, listed in ((site.issuing, entries), (site.root, ())):
         unsigned = build_crl(
             issuer.certificate,
-            listed,
+            encode_entries(listed),
             number=1,
             this_update=now - timedelta(hours=1),
             next_update=now + timedelta(days=1),

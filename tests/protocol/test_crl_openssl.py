@@ -8,7 +8,7 @@ import pytest
 
 from doorward.core.certificate import RevocationReason
 from doorward.core.ports import KeyKind
-from doorward.pki.crl import CrlEntry, build_crl, sign_crl
+from doorward.pki.crl import CrlEntry, build_crl, encode_entries, sign_crl
 from tests.support.certificates.issuing import crl_at, toy_ca
 from tests.support.commands import run_openssl
 
@@ -31,7 +31,12 @@ class Judged:
     def publish(self, *entries: CrlEntry, next_update: datetime = NOW + timedelta(days=7), **options) -> None:
         """Write a CRL in DER."""
         unsigned = build_crl(
-            self.ca.certificate, entries, number=258, this_update=NOW, next_update=next_update, **options
+            self.ca.certificate,
+            encode_entries(entries),
+            number=258,
+            this_update=NOW,
+            next_update=next_update,
+            **options,
         )
         (self.folder / "ca.crl").write_bytes(sign_crl(unsigned, self.ca.key))
 

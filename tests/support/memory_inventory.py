@@ -58,6 +58,7 @@ from doorward.stores.records import (
     OcspRecord,
     OrderRecord,
     RevisionRecord,
+    RevokedRow,
     TenantRecord,
 )
 from doorward.verification.revocation.status import RecordedRevocation
@@ -230,11 +231,13 @@ class MemoryCertificates(Store):
         changed = replace(kept, state=state, reason=reason, revoked_at=revoked_at)
         self.state.certificates[certificate_id] = changed
 
-    def revoked(self, authority_id: str, not_after: datetime) -> Iterator[CertificateRecord]:
+    def revoked(self, authority_id: str, not_after: datetime) -> Iterator[RevokedRow]:
         listed = (CertificateState.REVOKED, CertificateState.ON_HOLD)
-        for c in list(self.state.certificates.values()):
+        for c in sorted(self.state.certificates.values(), key=lambda c: f"{c.serial:x}"):
             if c.authority_id == authority_id and c.state in listed and c.not_after > not_after:
-                yield replace(c, der=b"")
+                assert c.revoked_at is not None
+                assert c.reason is not None
+                yield c.serial, int(c.not_after.timestamp()), int(c.revoked_at.timestamp()), c.reason
 
     def successors(self, certificate_id: str) -> builtins.list[CertificateRecord]:
         found = [

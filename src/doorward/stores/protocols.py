@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         OcspRecord,
         OrderRecord,
         RevisionRecord,
+        RevokedRow,
         TenantRecord,
     )
 
@@ -206,8 +207,11 @@ class CertificateStore(LineStore, Protocol):
         """Set the state; the use case has checked the transition against `pki.lifecycle`."""
         ...
 
-    def revoked(self, authority_id: str, not_after: datetime) -> Iterator[CertificateRecord]:
-        """Yield revoked and held certificates of an issuer that expire after `not_after`; `der` is empty."""
+    def revoked(self, authority_id: str, not_after: datetime) -> Iterator[RevokedRow]:
+        """Yield revoked and held certificates of an issuer that expire after `not_after`, always in the same order.
+
+        There may be a million, so they are no records.
+        """
         ...
 
     def counts(self) -> Mapping[str, int]:

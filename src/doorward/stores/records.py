@@ -211,6 +211,10 @@ class OcspRecord:
     next_update: datetime
 
 
+RevokedRow = tuple[int, int, int, RevocationReason]
+"""What a CRL needs of a certificate: serial number, end, time of the revocation (whole seconds since 1970), reason."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateFilter:
     """Which certificates are listed; None means any.

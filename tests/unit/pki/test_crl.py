@@ -10,7 +10,7 @@ from cryptography import x509
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, RequestRefused
 from doorward.core.ports import KeyKind
-from doorward.pki.crl import CrlEntry, build_crl, sign_crl
+from doorward.pki.crl import CrlEntry, EntryEncoder, build_crl, encode_entries, sign_crl
 from tests.support.certificates.issuing import EVERY_EXTENSION, cached_key, certify, toy_ca
 from tests.support.ports import NOON
 from tests.support.refusals import refused
@@ -22,7 +22,12 @@ WEEK = NOON + timedelta(days=7)
 def make(entries=(), *, ca=CA, number=1, this_update=NOON, next_update=WEEK, **options):
     """A signed CRL, parsed by the library."""
     unsigned = build_crl(
-        ca.certificate, entries, number=number, this_update=this_update, next_update=next_update, **options
+        ca.certificate,
+        encode_entries(entries),
+        number=number,
+        this_update=this_update,
+        next_update=next_update,
+        **options,
     )
     return x509.load_der_x509_crl(sign_crl(unsigned, ca.key))
 
@@ -98,6 +103,33 @@ def test_impossible_serials_are_refused(serial):
     """Negative or longer than twenty octets: the inventory is wrong, and no list is made of it."""
     with refused(RequestRefused, "crl-refused"):
         make([CrlEntry(serial=serial, revoked_at=NOON, reason=RevocationReason.UNSPECIFIED)])
+
+
+@pytest.mark.parametrize("serial", [-1, 1 << 159, 1 << 400])
+def test_impossible_serials_are_refused_beside_good_ones(serial):
+    """An encoder that has the parts of such an entry already refuses it all the same."""
+    encoder = EntryEncoder()
+    for good in (1, (1 << 159) - 1):
+        encoder.encode(good, 0, RevocationReason.SUPERSEDED)
+    with refused(RequestRefused, "crl-refused"):
+        encoder.encode(serial, 0, RevocationReason.SUPERSEDED)
+
+
+@pytest.mark.parametrize("year", [1949, 10_000])
+def test_impossible_times_are_refused(year):
+    """A time that DER cannot tell apart, or cannot write."""
+    seconds = (year - 1970) * 366 * 86_400
+    with refused(RequestRefused, "crl-refused"):
+        EntryEncoder().encode(1, seconds, RevocationReason.SUPERSEDED)
+
+
+def test_the_memory_of_an_encoder_is_bounded():
+    """After 65,536 different hours it forgets them, and encodes on."""
+    encoder = EntryEncoder()
+    first = encoder.encode(1, 7, RevocationReason.SUPERSEDED)
+    for hour in range(1, 65_537):
+        encoder.encode(1, hour * 3600, RevocationReason.SUPERSEDED)
+    assert encoder.encode(1, 7, RevocationReason.SUPERSEDED) == first
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from doorward.authority.status.publication import publication_addresses
 from doorward.core.entities import TENANT
 from doorward.core.errors import NotFound
 from doorward.core.ports import PrivateKey
-from doorward.pki.crl import CrlEntry, build_crl, sign_crl
+from doorward.pki.crl import EntryEncoder, build_crl, sign_crl
 from doorward.pki.lifecycle import LISTED_STATES
 from doorward.stores.events import new_event
 from doorward.stores.prerequisites import load_key, require_authority, require_tenant, trusted_issuers
@@ -43,6 +43,7 @@ from doorward.stores.records import (
     CertificateRecord,
     ChangeKind,
     CrlRecord,
+    RevokedRow,
 )
 from doorward.stores.services import Services
 
@@ -61,7 +62,7 @@ class _CrlInputs(NamedTuple):
     status_url: str
     through: int
     numbers: dict[str, int]
-    entries: dict[str, list[CrlEntry]]
+    entries: dict[str, list[bytes]]
 
 
 def due_crls(services: Services, now: datetime, authority_id: str = "") -> tuple[str, ...]:
@@ -256,17 +257,23 @@ def _load_inputs(services: Services, partitions: Collection[str], authority_id: 
         )
 
 
-def _divide(revoked: Iterable[CertificateRecord], since: Mapping[str, datetime]) -> dict[str, list[CrlEntry]]:
-    """Return the entries of each CRL, in one pass: there may be a million certificates and 256 CRLs."""
-    entries: dict[str, list[CrlEntry]] = {name: [] for name in since}
+def _divide(revoked: Iterable[RevokedRow], since: Mapping[str, datetime]) -> dict[str, list[bytes]]:
+    """Return the entries of each CRL in DER, in one pass: there may be a million certificates and 256 CRLs.
+
+    An entry is encoded once, and the CRLs share it.
+    """
+    encode = EntryEncoder().encode
+    entries: dict[str, list[bytes]] = {name: [] for name in since}
+    after = {name: int(moment.timestamp()) for name, moment in since.items()}
     counts = {division_of(name) for name in since}
-    for one in revoked:
-        if one.revoked_at is None or one.reason is None:
-            continue
-        entry = CrlEntry(one.serial, one.revoked_at, one.reason)
+    if counts == {1}:  # its own limit was that of the query
+        return {FULL: [encode(serial, at, reason) for serial, _, at, reason in revoked]}
+    for serial, end, at, reason in revoked:
+        entry = b""
         for count in counts:
-            name = partition_of(one.serial, count)
-            if name in since and one.not_after > since[name]:
+            name = partition_of(serial, count)
+            if name in after and end > after[name]:
+                entry = entry or encode(serial, at, reason)
                 entries[name].append(entry)
     return entries
 

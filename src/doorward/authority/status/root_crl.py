@@ -29,7 +29,7 @@ from doorward.core.certificate import RevocationReason
 from doorward.core.entities import TENANT
 from doorward.core.errors import RequestRefused
 from doorward.core.ports import PrivateKey
-from doorward.pki.crl import CrlEntry, build_crl, sign_crl
+from doorward.pki.crl import CrlEntry, build_crl, encode_entries, sign_crl
 from doorward.stores.prerequisites import load_key, require_authority, require_keys
 from doorward.stores.protocols import Stores
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord
@@ -83,7 +83,7 @@ def publish_root_list(
     )
     unsigned = build_crl(
         x509.load_der_x509_certificate(root.der),
-        entries,
+        encode_entries(entries),
         number=record.number,
         this_update=record.this_update,
         next_update=record.next_update,

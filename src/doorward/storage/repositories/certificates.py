@@ -32,7 +32,7 @@ from doorward.storage.schema import certificates, partner_authorities
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, to_microseconds, to_optional_microseconds
 from doorward.stores.partner_records import PARTNER_PROFILE
-from doorward.stores.records import CertificateFilter, CertificateRecord
+from doorward.stores.records import CertificateFilter, CertificateRecord, RevokedRow
 
 _STATES = {state.value: state for state in CertificateState}
 _REASONS = {reason.value: reason for reason in RevocationReason}
@@ -81,14 +81,11 @@ _SET_STATE = (
     .values({name: bindparam(name) for name in ("state", "reason", "revoked_at")})
 )
 _REVOKED = DriverStatement(
-    select(*_C.values()[:-1]).where(
-        _C.tenant == CURRENT_TENANT,
-        _C.state.in_(
-            [literal_column("'revoked'"), literal_column("'on-hold'")]
-        ),  # as in the condition of the index
-        _C.not_after > bindparam("not_after"),
-        _C.authority_id == bindparam("authority_id"),
-    ),
+    # The states are written as in the condition of the index.
+    """SELECT serial, not_after / 1000000, revoked_at / 1000000, reason FROM certificates
+    WHERE tenant = :this_tenant AND authority_id = :authority_id AND state IN ('revoked', 'on-hold')
+        AND not_after > :not_after
+    ORDER BY serial""",
     large=True,
 )
 _SUCCESSORS = DriverStatement(
@@ -210,11 +207,12 @@ class SqlCertificates:
         if not self._transaction.write(_SET_STATE, **values):
             raise _unknown()
 
-    def revoked(self, authority_id: str, not_after: datetime) -> Iterator[CertificateRecord]:
-        """Yield revoked and held certificates of an issuer that expire after `not_after`; `der` is empty."""
+    def revoked(self, authority_id: str, not_after: datetime) -> Iterator[RevokedRow]:
+        """Yield revoked and held certificates of an issuer that expire after `not_after`."""
         values = {"authority_id": authority_id, "not_after": to_microseconds(not_after)}
-        rows = self._transaction.driver_rows(_REVOKED, **values)
-        return (_record_of_driver((*row, b"")) for row in rows)
+        for serial, end, at, reason in self._transaction.driver_rows(_REVOKED, **values):
+            # A row that something else has written is listed too, if it lacks the reason or the time.
+            yield int(serial, 16), end, at or 0, _REASONS[reason or "unspecified"]
 
     def successors(self, certificate_id: str) -> builtins.list[CertificateRecord]:
         """Return the certificates that were renewed from this one, oldest first, intents included."""

@@ -93,6 +93,10 @@ LOOK_UPS: dict[str, tuple[Callable[[Stores], object], str]] = {
         lambda stores: stores.certificates.counts(),
         "certificates USING COVERING INDEX ix_certificates_state (tenant=?)",
     ),
+    "a CRL": (
+        lambda stores: list(stores.certificates.revoked("aut_1", NOON)),
+        "certificates USING COVERING INDEX ix_certificates_listed (tenant=? AND authority_id=?)",
+    ),
     "OCSP answers to sign": (
         lambda stores: stores.status.due_ocsp(NOON, 9),
         "ocsp_answers USING COVERING INDEX ix_ocsp_answers_due (next_update<?)",
