@@ -21,7 +21,7 @@ from doorward.core.ports import KeyKind
 from doorward.directory.inviting import invite
 from doorward.directory.principals import add_principal
 from doorward.pki.csr import build_csr
-from doorward.runtime.pem import as_pem
+from doorward.runtime.pem import render_pem
 from doorward.stores.protocols import Stores
 from doorward.verification.validity import has_ended
 from tests.support.certificates.issuing import key_pem_of
@@ -123,7 +123,7 @@ def test_a_sleeper_comes_back(door: Doorway, tmp_path: Path) -> None:
     claim = BriefClaim(actor=ACTOR, holder=principal.id, name="sleeper")
     issued = issue(door.services, build_csr(key, "sleeper"), claim)
     old = Identity(chain=tmp_path / "old.pem", key=tmp_path / "old.key")
-    old.chain.write_text(as_pem(*issued.chain_der))
+    old.chain.write_text(render_pem(*issued.chain_der))
     old.key.write_bytes(key_pem_of(key))
     assert eventually(lambda: has_ended(issued.record.not_after, datetime.now(UTC)))
     assert not door.lets_in(old, "/")

@@ -46,7 +46,7 @@ from doorward.runtime.evidence import Evidence
 from doorward.runtime.gateway import build_options, envoy_binary
 from doorward.runtime.initialise import initialise
 from doorward.runtime.layout import Layout
-from doorward.runtime.pem import as_pem
+from doorward.runtime.pem import render_pem
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
@@ -388,7 +388,7 @@ def parts_of(installation: Installation, upstream: Upstream) -> dict[str, Any]:
     """Return what every `Doorway` has."""
     folder = installation.layout.data.parent
     root = folder / "root.pem"
-    root.write_text(as_pem(root_certificate(installation.services).der), encoding="ascii")
+    root.write_text(render_pem(root_certificate(installation.services).der), encoding="ascii")
     port = int(installation.settings.gateway_listen.rpartition(":")[2])
     return {"folder": folder, "installation": installation, "upstream": upstream, "port": port, "root": root}
 

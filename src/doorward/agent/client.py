@@ -50,6 +50,7 @@ from doorward.agent.transport import (
 from doorward.core.errors import DoorwardError, IntegrityError, MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import Clock, KeyFactory, KeyKind, PrivateKey, RandomSource
 from doorward.pki.csr import build_csr
+from doorward.wire.pem import render_certificates
 
 CHAIN_TYPE = "application/pem-certificate-chain"
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
@@ -329,7 +330,7 @@ def _p12_name(credential: Credential) -> str:
 
 
 def _pem(credential: Credential) -> bytes:
-    return b"".join(one.public_bytes(Encoding.PEM) for one in (credential.certificate, *credential.issuers))
+    return render_certificates((credential.certificate, *credential.issuers))
 
 
 def _sentence(value: object) -> str:

@@ -46,6 +46,7 @@ from doorward.core.errors import ConfigurationError, Fault, MalformedInput, Requ
 from doorward.core.ports import KeyKind, PrivateKey
 from doorward.files import read_limited, replace_file
 from doorward.pki.lifecycle import renewal_time
+from doorward.wire.pem import render_certificates
 
 _LAST_PART = 10
 """In the last tenth of its life, or after its end, the old certificate is replaced although a trial was not possible."""
@@ -196,7 +197,7 @@ def _learn_roots(
         return credential
     if roots == credential.roots:
         return credential
-    chain = b"".join(one.public_bytes(Encoding.PEM) for one in (credential.certificate, *credential.issuers))
+    chain = render_certificates((credential.certificate, *credential.issuers))
     try:
         return parse_credential(chain, key, roots, now)
     except RequestRefused:
@@ -277,7 +278,7 @@ def _render(
     """Return the files of the new identity, and the names of `.p12` files that cannot be made."""
     credential = new.credential
     leaf = credential.certificate.public_bytes(Encoding.PEM)
-    issuers = b"".join(one.public_bytes(Encoding.PEM) for one in credential.issuers)
+    issuers = render_certificates(credential.issuers)
     files = {
         KEY: encode_key(new.key),
         CERTIFICATE: leaf,

@@ -22,12 +22,12 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.agent.credential import MAX_CHAIN, encode_public, parse_certificates
 from doorward.agent.root_list import ROOT_LISTS_PATH, ROOT_LISTS_TYPE, RootList, find_root_list
 from doorward.agent.transport import Response
 from doorward.core.errors import MalformedInput, RequestRefused
+from doorward.wire.pem import render_certificates
 
 ROOTS_PATH = "/roots.pem"
 ROOTS_TYPE = "application/x-pem-file"
@@ -101,7 +101,7 @@ def accept_roots(known: Roots, data: bytes, now: datetime, root_list: RootList |
 
 def render_roots(roots: Sequence[x509.Certificate]) -> bytes:
     """Return roots in PEM, as `root.pem` of an identity has them."""
-    return b"".join(one.public_bytes(Encoding.PEM) for one in roots)
+    return render_certificates(roots)
 
 
 def _read(answer: Response) -> bytes:

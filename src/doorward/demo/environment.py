@@ -32,7 +32,7 @@ from doorward.directory.inviting import invite
 from doorward.directory.principals import add_principal, create_group
 from doorward.runtime.compose import Installation
 from doorward.runtime.initialise import initialise
-from doorward.runtime.pem import as_pem
+from doorward.runtime.pem import render_pem
 from doorward.runtime.settings import Settings, parse_database
 from doorward.runtime.up import Up
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
@@ -222,7 +222,7 @@ def _furnish(
     for group in sorted(set(scenario.people.values())):
         create_group(services, group, actor=ACTOR)
     root = folder / "root.pem"
-    root.write_text(as_pem(root_certificate(services).der), encoding="ascii")
+    root.write_text(render_pem(root_certificate(services).der), encoding="ascii")
     door = Door(host=scenario.host, port=installation.settings.public_port, root=root)
     visitors = {}
     for name, group in scenario.people.items():

@@ -19,7 +19,7 @@ from doorward.core.errors import MalformedInput
 from doorward.verification.path.ca_names import CA_NAMES_LIMIT, count_ca_name_octets
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.name_parsing import parse_name
-from doorward.wire.pem import as_pem
+from doorward.wire.pem import render_pem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ def build_trust(own: Sequence[bytes], partners: Sequence[bytes]) -> DoorTrust:
             parsed = parse_path_certificate(one)
             if not any(parse_name(name).malformed for name in (parsed.subject_der, parsed.issuer_der)):
                 authorities.append(parsed)
-    pem = {as_pem(one.der) for one in authorities}
+    pem = {render_pem(one.der) for one in authorities}
     return DoorTrust(
         authorities=tuple(sorted(pem)), named=count_ca_name_octets(authorities) <= CA_NAMES_LIMIT
     )

@@ -24,7 +24,7 @@ from doorward.runtime.certificate_condition import examine_endings, examine_life
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition_part import Part
 from doorward.runtime.layout import find_lost
-from doorward.runtime.pem import as_pem
+from doorward.runtime.pem import render_pem
 from doorward.runtime.portal_trust import MEND, TROUBLE, is_trust_missing
 from doorward.stores.fleet_records import EnrolmentState
 from doorward.stores.policy_snapshot import current_document
@@ -194,7 +194,7 @@ def _serve(installation: Installation) -> Part:
             trouble=("no certificate can be issued, and CRL and OCSP are not served",),
             hints=("start it: doorward up",),
         )
-    if root != as_pem(root_certificate(installation.services).der).encode("ascii"):
+    if root != render_pem(root_certificate(installation.services).der).encode("ascii"):
         return Part(
             name="serve",
             text=f"another installation answers on {place}",

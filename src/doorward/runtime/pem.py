@@ -9,9 +9,9 @@ from pathlib import Path
 
 from doorward.core.errors import MalformedInput
 from doorward.files import read_limited
-from doorward.wire.pem import as_pem
+from doorward.wire.pem import render_pem
 
-__all__ = ["LARGEST_FILE", "as_pem", "read_bounded"]
+__all__ = ["LARGEST_FILE", "read_bounded", "render_pem"]
 
 LARGEST_FILE = 1 << 20
 

@@ -22,7 +22,7 @@ from doorward.web.edge import read_body
 from doorward.web.identity import source_of
 from doorward.web.pool import UseCasePool
 from doorward.web.throttle import AttemptThrottle
-from doorward.wire.pem import as_pem
+from doorward.wire.pem import render_pem
 
 MAX_BODY_BYTES = 32 * 1024
 """Twice the limit for a CSR (pki.csr), so that the client gets the parser's more exact message."""
@@ -83,7 +83,7 @@ async def read_request(request: Request) -> bytes:
 
 def render_issued(issued: Issued, *, wants_json: bool) -> Response:
     """Return a new certificate with its chain: PEM, leaf first, or JSON."""
-    pem = list(map(as_pem, issued.chain_der))
+    pem = list(map(render_pem, issued.chain_der))
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
     if not wants_json:
         return Response("".join(pem), status_code=201, media_type=CHAIN_TYPE, headers=headers)

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 
 from doorward.core.errors import MalformedInput
 from doorward.runtime.certificate_files import read_certificates
-from doorward.runtime.pem import as_pem
+from doorward.runtime.pem import render_pem
 from tests.support.certificates.der import oid_der, rdn, tlv
 from tests.support.certificates.issuing import certify, odd_certificate
 from tests.support.refusals import refused
@@ -18,7 +18,7 @@ from tests.support.refusals import refused
 ROOT = certify("Root")
 ISSUING = certify("Issuing", ROOT)
 BOTH = [ROOT.der, ISSUING.der]
-TEXT = as_pem(*BOTH).encode()
+TEXT = render_pem(*BOTH).encode()
 P7B = pkcs7.serialize_certificates([ROOT.certificate, ISSUING.certificate], serialization.Encoding.DER)
 P7B_PEM = pkcs7.serialize_certificates([ROOT.certificate, ISSUING.certificate], serialization.Encoding.PEM)
 KEY = ROOT.key_pem
@@ -113,4 +113,4 @@ def test_what_holds_no_certificate_is_malformed(data: bytes) -> None:
 def test_a_certificate_that_the_library_does_not_read() -> None:
     """An authority with a TeletexString in Latin-1 is handed over like any other."""
     latin = odd_certificate(ROOT, ROOT.key, subject=[rdn("2.5.4.3", 0x14, b"M\xfcller")])
-    assert read_certificates(as_pem(latin).encode()) == [latin]
+    assert read_certificates(render_pem(latin).encode()) == [latin]

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from doorward.core.errors import MalformedInput
-from doorward.runtime.pem import as_pem, read_bounded
+from doorward.runtime.pem import read_bounded, render_pem
 from tests.support.certificates.issuing import toy_ca
 
 
@@ -16,9 +16,9 @@ def test_certificates_keep_their_order() -> None:
     """The PEM of several certificates has them in the order given."""
     ca = toy_ca()
     ders = [ca.leaf("alice").der, ca.der]
-    found = x509.load_pem_x509_certificates(as_pem(*ders).encode())
+    found = x509.load_pem_x509_certificates(render_pem(*ders).encode())
     assert [one.subject for one in found] == [x509.load_der_x509_certificate(der).subject for der in ders]
-    assert as_pem() == ""
+    assert render_pem() == ""
 
 
 def test_a_file_up_to_the_limit(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from doorward.authority.acme.ports import AcmeRefusal
+from doorward.wire.pem import render_certificates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ def check_chain(
         raise _unfit("it cannot be read") from None
     if fault:
         raise _unfit(fault)
-    pem = b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
+    pem = render_certificates(certificates)
     return CheckedChain(pem=pem, leaf=leaf, ends_at=ends_at, differences=_differences(facts, former))
 
 

@@ -143,17 +143,7 @@ def install(
             `root-ends-soon`; `rollover-key-missing`.
         Unavailable: `keys-unavailable`.
     """
-    # 1. well-formed
-    parse_certificate(der)
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        kind = check_public_key(certificate.public_key())[1]
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise MalformedInput(
-            "certificate-malformed",
-            "this is not an X.509 v3 certificate",
-            hint="name the certificate that the root made of the request, in PEM or DER",
-        ) from None
+    certificate, kind = _read_certificate(der)  # step 1
     rollover = require_rollover(services)
     with services.work.read() as stores:
         installed = stores.authorities.get(rollover.new_id) if rollover.new_id else None
@@ -204,6 +194,21 @@ def install(
         wanted = replace(rollover, new_id=authority.id)
         moved = move_within(services, stores, wanted, RolloverStep.INSTALL, actor=actor, now=now)
         return replace(moved, notes=(*moved.notes, *others))
+
+
+def _read_certificate(der: bytes) -> tuple[x509.Certificate, str]:
+    """Return a well-formed certificate and the kind of its key."""
+    parse_certificate(der)
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        kind = check_public_key(certificate.public_key())[1]
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise MalformedInput(
+            "certificate-malformed",
+            "this is not an X.509 v3 certificate",
+            hint="name the certificate that the root made of the request, in PEM or DER",
+        ) from None
+    return certificate, kind
 
 
 def render_request(rollover: RolloverRecord) -> bytes:

@@ -51,7 +51,7 @@ def export(state: State, root_key: bool, passphrase_file: Path | None, out: Path
     if root_key:
         text = _export_root(state, passphrase_file).decode("ascii")
     else:
-        text = parts.pem.as_pem(
+        text = parts.pem.render_pem(
             *parts.authority_certificates.current_authority_certificates(state.installation().services)
         )
     if out:

@@ -110,7 +110,7 @@ def show(state: State, certificate: str, pem: bool) -> None:
     """Show one certificate, by its id, serial number or SHA-256, or by the first characters of one of them."""
     services = state.installation().services
     record, ders = parts.inventory.find_with_chain(services, certificate)
-    chain = parts.pem.as_pem(*ders)
+    chain = parts.pem.render_pem(*ders)
     if pem and not state.output.as_json:
         click.echo(chain, nl=False)
         return
@@ -215,7 +215,7 @@ def renew(
     services = state.installation(keys=True).services
     record = parts.inventory.find_certificate(services, certificate)
     issued = parts.issuing.renew(services, record, request, actor=actor(), may_branch=True, is_proven=False)
-    chain = parts.pem.as_pem(*issued.chain_der)
+    chain = parts.pem.render_pem(*issued.chain_der)
     if out:
         parts.private_files.write_output(out, chain.encode("ascii"), force=force, mode=0o644)
     row = certificate_row(issued.record)

@@ -30,6 +30,9 @@ from doorward.cli.state import State, actor
 from doorward.core.entities import Principal, PrincipalKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from doorward.directory.principal_inventory import InventoryEntry
     from doorward.stores.change_result import ChangeResult
     from doorward.stores.services import Services
 
@@ -265,19 +268,11 @@ def list_command(word: str) -> click.Command:
             limit=limit,
         )
         if as_csv:
-            ids = [one.principal.id for one in entries]
-            emails = parts.mail_addresses.find_mail_addresses(state.installation().services, ids)
-            state.output.csv(
-                [{**_for_import(inventory_row(one)), "email": emails[one.principal.id]} for one in entries],
-                INVENTORY_CSV,
-            )
+            _print_csv(state, entries)
         else:
-            rows = [inventory_row(one) for one in entries]
-            facts = [one for one in _FACTS if any(row[one] for row in rows)]  # a terminal has few columns
             filtered = stale is not None or not_reported or bool(after)
             empty = f"no such {word}s" if filtered else f"no {word}s; add one: doorward {word} add NAME"
-            columns = ["name", "state", "groups", "last_seen", *facts, "display_name"]
-            state.output.table(rows, columns, empty=empty)
+            _print_table(state, entries, empty)
         if more:
             by_name = order == ORDERS[0]
             how = (
@@ -286,6 +281,21 @@ def list_command(word: str) -> click.Command:
             note_more(state, more=True, how=how)
 
     return command
+
+
+def _print_csv(state: State, entries: Sequence[InventoryEntry]) -> None:
+    """Print the entries as CSV with the columns that an import reads, and the mail addresses."""
+    ids = [one.principal.id for one in entries]
+    emails = parts.mail_addresses.find_mail_addresses(state.installation().services, ids)
+    rows = [{**_for_import(inventory_row(one)), "email": emails[one.principal.id]} for one in entries]
+    state.output.csv(rows, INVENTORY_CSV)
+
+
+def _print_table(state: State, entries: Sequence[InventoryEntry], empty: str) -> None:
+    """Print the entries as a table; a terminal has few columns, so one without any value is left out."""
+    rows = [inventory_row(one) for one in entries]
+    facts = [one for one in _FACTS if any(row[one] for row in rows)]
+    state.output.table(rows, ["name", "state", "groups", "last_seen", *facts, "display_name"], empty=empty)
 
 
 def _for_import(row: dict[str, Any]) -> dict[str, Any]:

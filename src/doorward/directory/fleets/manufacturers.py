@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from doorward.audit.events import EventType, printable
+from doorward.audit.events import Event, EventType, printable
 from doorward.authority.holder_certificates import live_certificates
 from doorward.authority.revocation import revoke_within
 from doorward.authority.status.ocsp_responses import signer_if_any
@@ -133,6 +133,7 @@ def import_manufacturer(
         )
         for place, one in enumerate(parsed)
     )
+    imported = _build_imported(services, manufacturer, authorities, actor)
     with services.work.change() as stores:
         require_tenant(stores)
         _check_tag(stores, tag)
@@ -141,25 +142,34 @@ def import_manufacturer(
         _refuse_errors(found, parsed)
         _refuse_overlap(stores, parsed)
         stores.manufacturers.add(manufacturer, authorities)
-        digests = sorted(one.sha256 for one in authorities)
-        event = new_event(
-            services,
-            EventType.MANUFACTURER_IMPORTED,
-            actor=actor,
-            at=now,
-            data={
-                "manufacturer": manufacturer.id,
-                "manufacturer_name": name,
-                "anchors": [one.sha256 for one in authorities if one.anchor][:MOST_AUTHORITIES],
-                "number": len(digests),
-                "tag_name": tag,
-                "sha256": hashlib.sha256("\n".join(digests).encode("ascii")).hexdigest(),
-            },
-        )
-        stores.outbox.add(event)
+        stores.outbox.add(imported)
         seq = stores.changes.head()
     value = ManufacturerState(manufacturer=manufacturer, authorities=authorities, findings=found)
     return ChangeResult(value=value, seq=seq)
+
+
+def _build_imported(
+    services: Services,
+    manufacturer: ManufacturerRecord,
+    authorities: Sequence[ManufacturerAuthorityRecord],
+    actor: str,
+) -> Event:
+    """Return the event of an import: the first authorities by their digest, and the digest of all."""
+    digests = sorted(one.sha256 for one in authorities)
+    return new_event(
+        services,
+        EventType.MANUFACTURER_IMPORTED,
+        actor=actor,
+        at=manufacturer.created_at,
+        data={
+            "manufacturer": manufacturer.id,
+            "manufacturer_name": manufacturer.name,
+            "anchors": [one.sha256 for one in authorities if one.anchor][:MOST_AUTHORITIES],
+            "number": len(digests),
+            "tag_name": manufacturer.tag,
+            "sha256": hashlib.sha256("\n".join(digests).encode("ascii")).hexdigest(),
+        },
+    )
 
 
 def change_manufacturer(

@@ -30,6 +30,7 @@ from doorward.files import read_limited
 from doorward.gateway.publishing.copies import delete_copies, write_copy
 from doorward.gateway.publishing.pem_files import certificates_in, key_in
 from doorward.verification.validity import has_begun, has_ended
+from doorward.wire.pem import render_certificates
 
 MOST_BYTES = 1 << 20
 """A chain of three certificates with 4096-bit keys has 6 KiB."""
@@ -180,7 +181,7 @@ class CertificateFiles:
         self._check(leaf, key_in(key, key_file), chain_file)
         _check_dates(leaf, ends_at, now, chain_file)
         # Only the certificates: Envoy must not get anything else from the file.
-        pem = b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
+        pem = render_certificates(certificates)
         digest = hashlib.sha256(len(pem).to_bytes(8) + pem + key).hexdigest()[:32]
         found = _Pair(folder=self._folder / digest, names=_names(leaf), ends_at=ends_at)
         if not self._covered(found):

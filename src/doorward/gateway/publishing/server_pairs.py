@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 from doorward.core.ports import PrivateKey
 from doorward.gateway.ballast import BALLAST
 from doorward.pki.lifecycle import renewal_time
+from doorward.wire.pem import render_pem
 
 _FILES = ("chain.pem", "key.pem")
 
@@ -115,7 +116,7 @@ class ServerPairs:
 
     def write_chain(self, folder: Path, chain_der: Sequence[bytes]) -> None:
         """Write the chain of a filled order, DER, leaf first."""
-        pem = b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in chain_der)
+        pem = render_pem(*chain_der).encode("ascii")
         BALLAST.replace_file(folder / "chain.pem", pem, durable=False)
 
     def delete(self, folder: Path) -> None:

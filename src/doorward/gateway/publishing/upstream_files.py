@@ -31,6 +31,7 @@ from doorward.gateway.publishing.pem_files import certificates_in, key_in
 from doorward.gateway.publishing.upstream_watch import WatchedUpstream
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Upstream, UpstreamTls
 from doorward.verification.validity import has_begun, has_ended
+from doorward.wire.pem import render_certificates
 
 SYSTEM_STORES = (
     Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Alpine
@@ -146,7 +147,7 @@ def _system_store() -> Path:
 def _authorities(path: Path) -> bytes:
     data = read_limited(path, MOST_BYTES)
     found = certificates_in(data, path)
-    return b"".join(one.public_bytes(Encoding.PEM) for one in found)
+    return render_certificates(found)
 
 
 def _client_pair(folder: Path, now: datetime) -> tuple[bytes, bytes]:
