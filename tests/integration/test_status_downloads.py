@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from doorward.stores.services import Services
 from doorward.web import protocol
 from doorward.web.app import build_status_app
 from doorward.web.downloads import PIECE_BYTES
+from doorward.web.ocsp import OcspSurface
+from doorward.web.ocsp_protocol import OcspProtocol
 from doorward.web.pool import UseCasePool
 from doorward.web.serving import TcpAddress, WebServer
 from tests.support.doorway import eventually
@@ -98,7 +101,8 @@ def open_site(folder: Path, *, downloads: int) -> Iterator[Site]:
     assert crl is not None
     pool = UseCasePool(workers=4)
     app = build_status_app(services, pool, downloads=downloads)
-    server = WebServer(app, TcpAddress(host="127.0.0.1", port=0), name="status")
+    ocsp = partial(OcspProtocol, OcspSurface(services, pool))
+    server = WebServer(app, TcpAddress(host="127.0.0.1", port=0), name="status", protocol=ocsp)
     site = Site(server=server, work=work, crl=crl)
     site.replace_list()
     server.start()

@@ -19,6 +19,8 @@ from doorward.authority import revocation
 from doorward.authority.status import crls
 from doorward.core.certificate import RevocationReason
 from doorward.web.app import build_status_app
+from doorward.web.ocsp import OcspSurface
+from doorward.web.ocsp_protocol import OcspProtocol
 from doorward.web.pool import UseCasePool
 from doorward.web.serving import TcpAddress, WebServer
 from tests.support.commands import run_program
@@ -45,7 +47,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
     crls.publish_crls(world.services)
     held = world.issue("alice")
     server = WebServer(
-        build_status_app(world.services, pool), TcpAddress(host="127.0.0.1", port=0), name="status"
+        build_status_app(world.services, pool),
+        TcpAddress(host="127.0.0.1", port=0),
+        name="status",
+        protocol=partial(OcspProtocol, OcspSurface(world.services, pool)),
     )
     server.start()
     url = f"http://{server.address}"

@@ -16,7 +16,6 @@ from cryptography.x509 import ocsp
 
 from doorward.authority import issuing, orders, revocation
 from doorward.authority.status import crls
-from doorward.authority.status import responder as status
 from doorward.authority.status import root_crl as root_list
 from doorward.authority.status.partitions import partition_names
 from doorward.core.certificate import RevocationReason
@@ -25,6 +24,7 @@ from doorward.pki.csr import build_csr
 from doorward.stores.records import AuthorityKind
 from tests.support.certificates.issuing import cached_key, toy_ca
 from tests.support.certificates.status import crl_of
+from tests.support.ocsp_listener import answer_ocsp
 from tests.support.pkilint import ALLOWED, CERTIFICATE, CHAIN, CRL, OCSP, Finding, findings
 from tests.support.world import OPERATOR, World, found_world
 
@@ -119,7 +119,7 @@ def ask(world: World, leaf: x509.Certificate, word: str, *, nonce: bool, serial:
         asked = ocsp.OCSPRequestBuilder().add_certificate_by_hash(*by_hash)
     if nonce:
         asked = asked.add_extension(x509.OCSPNonce(b"0123456789abcdef" * 2), critical=False)
-    der = status.answer_ocsp(world.services, asked.build().public_bytes(Encoding.DER))
+    der = answer_ocsp(world.services, asked.build().public_bytes(Encoding.DER))
     answer = ocsp.load_der_ocsp_response(der)
     assert answer.response_status is ocsp.OCSPResponseStatus.SUCCESSFUL
     assert (len(list(answer.extensions)) == 1) is nonce

@@ -14,7 +14,6 @@ from cryptography.x509 import ocsp
 
 from doorward.authority import issuing, revocation
 from doorward.authority.status import crls
-from doorward.authority.status import responder as status
 from doorward.authority.status.partitions import partition_of
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import Outcome, PrincipalKind, Reason
@@ -30,6 +29,7 @@ from doorward.verification.revocation.evidence_index import EvidenceIndex
 from doorward.verification.revocation.path_status import judge_path_status
 from doorward.verification.revocation.status import RevocationStatus, StatusFinding
 from tests.support.certificates.judging import judge_partner, status_sources
+from tests.support.ocsp_listener import answer_ocsp
 from tests.support.world import OPERATOR, World, found_world
 
 
@@ -54,7 +54,7 @@ class Partner:
         """The answer about the leaf."""
         leaf, issuer = (x509.load_der_x509_certificate(der) for der in (self.leaf.der, self.issuer))
         request = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, hashes.SHA256()).build()
-        return status.answer_ocsp(self.services, request.public_bytes(Encoding.DER))
+        return answer_ocsp(self.services, request.public_bytes(Encoding.DER))
 
     def judge(
         self, lists: Sequence[CrlRecord] = (), answers: tuple[bytes, ...] = (), *, now: datetime | None = None

@@ -9,7 +9,7 @@ issuer is answered `unauthorized`), RFC 9654 section 2.1 (nonce lengths).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
@@ -28,7 +28,6 @@ from doorward.pki.der import (
     encode,
     encode_enumerated,
     encode_explicit,
-    encode_extension,
     encode_generalized_time,
     encode_integer,
     encode_octets,
@@ -44,7 +43,7 @@ REQUEST_LIMIT = 8 * 1024
 _NONCE_LENGTHS = range(1, 128 + 1)  # RFC 9654: 0 and more than 128 octets MUST be refused
 _SERIAL_BITS = 160  # twenty octets; no certificate has a longer serial number
 _BASIC = encode_oid("1.3.6.1.5.5.7.48.1.1")
-_NONCE = "1.3.6.1.5.5.7.48.1.2"
+_NONCE = encode_oid("1.3.6.1.5.5.7.48.1.2")
 _SHA1 = "sha1"
 _SHA256 = "sha256"
 _HASH_ALGORITHMS = {
@@ -206,21 +205,22 @@ def parse_ocsp_request(data: bytes) -> OcspRequest:
         )
     try:
         request = ocsp.load_der_ocsp_request(data)
-        question = OcspRequest(
-            hash_name=request.hash_algorithm.name,
-            issuer_name_hash=request.issuer_name_hash,
-            issuer_key_hash=request.issuer_key_hash,
-            serial=request.serial_number,
-            nonce=None,
-        )
+        hash_name, serial = request.hash_algorithm.name, request.serial_number
+        name_hash, key_hash = request.issuer_name_hash, request.issuer_key_hash
         extensions = list(request.extensions)
     except Exception as fault:  # a parser is total, whatever the library raises
         raise MalformedInput(
             "ocsp-request-malformed", "this is not an OCSP request for one certificate"
         ) from fault
-    if not 0 <= question.serial < 1 << _SERIAL_BITS:
+    if not 0 <= serial < 1 << _SERIAL_BITS:
         raise MalformedInput("ocsp-request-malformed", "no certificate has this serial number")
-    return replace(question, nonce=_read_nonce(extensions))
+    return OcspRequest(
+        hash_name=hash_name,
+        issuer_name_hash=name_hash,
+        issuer_key_hash=key_hash,
+        serial=serial,
+        nonce=_read_nonce(extensions),
+    )
 
 
 def sign_response(
@@ -299,11 +299,11 @@ def _sign(question: OcspRequest, status: OcspStatus, responder: OcspResponder, w
     )
     produced_at, validity = _encode_window(window)
     single = encode_sequence(certificate_id, _encode_status(status), validity)
-    fields = [responder.responder_id, produced_at, encode_sequence(single)]
+    extensions = b""
     if question.nonce is not None:
-        extension = encode_extension(_NONCE, encode_octets(question.nonce))
-        fields.append(encode_explicit(1, encode_sequence(extension)))
-    body = encode_sequence(*fields)
+        extension = encode_sequence(_NONCE, encode_octets(encode_octets(question.nonce)))
+        extensions = encode_explicit(1, encode_sequence(extension))
+    body = encode_sequence(responder.responder_id, produced_at, encode_sequence(single), extensions)
     basic = sign_without_verifying(body, responder.key, responder.public_key, responder.certificates)
     answer = encode_sequence(_BASIC, encode_octets(basic))
     return encode_sequence(encode_enumerated(0), encode_explicit(0, answer))

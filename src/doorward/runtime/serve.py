@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
@@ -43,6 +44,9 @@ from doorward.runtime.roles import become_ordinary
 from doorward.runtime.settings import split_listen
 from doorward.web.app import build_challenge_app, build_status_app
 from doorward.web.metrics import MetricsSurface
+from doorward.web.ocsp import WORKERS as OCSP_WORKERS
+from doorward.web.ocsp import OcspSurface
+from doorward.web.ocsp_protocol import OcspProtocol
 from doorward.web.pool import UseCasePool
 from doorward.web.serving import SocketPath, TcpAddress, WebServer
 
@@ -76,12 +80,15 @@ class Serve:
         # Of its own: judging the certificates of strangers must not delay enrolment, the portal or revocation.
         self._est_pool = UseCasePool(workers=EST_WORKERS)
         self._challenge_pool = UseCasePool(workers=1)
+        # Of its own: no other use case may delay revocation status.
+        self._ocsp_pool = UseCasePool(workers=OCSP_WORKERS)
         settings, layout = installation.settings, installation.layout
         host, port = split_listen(settings.status_listen)
         self.status = WebServer(
             build_status_app(self._services, self._pool, metrics=_build_metrics(installation, self._pool)),
             TcpAddress(host=host, port=port),
             name="status",
+            protocol=partial(OcspProtocol, OcspSurface(self._services, self._ocsp_pool)),
         )
         self._factors = build_factor_context(installation)
         surfaces = PeopleSurfaces(installation, self._services, self._pool, self._factors)
@@ -149,6 +156,7 @@ class Serve:
         self._pool.close()
         self._est_pool.close()
         self._challenge_pool.close()
+        self._ocsp_pool.close()
         self._listener.close()
         self._acme_listener.close()
         try:

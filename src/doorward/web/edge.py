@@ -38,7 +38,7 @@ _INTERNAL = HTTPStatus.INTERNAL_SERVER_ERROR
 BODY_SECONDS = 10.0
 """For the whole body. Precedent: nginx's client_body_timeout is 60 s between two reads."""
 
-_ALWAYS = {
+PROTECTIVE_FIELDS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -106,7 +106,7 @@ class _WatchedExchange:
         if message["type"] == "http.response.start":
             self.started = True
             headers = MutableHeaders(scope=message)
-            for name, value in _ALWAYS.items():
+            for name, value in PROTECTIVE_FIELDS.items():
                 headers.setdefault(name, value)
             if self._unread:
                 headers["Connection"] = "close"
@@ -131,22 +131,26 @@ async def read_body(request: Request, limit: int) -> bytes:
     """
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced[:12]) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > limit:
-                    raise _too_large(limit)
+                    raise too_large(limit)
     except TimeoutError:
-        raise Unavailable(
-            "request-too-slow", f"the body did not arrive within {BODY_SECONDS:g} seconds"
-        ) from None
+        raise too_slow() from None
     return bytes(body)
 
 
-def _too_large(limit: int) -> MalformedInput:
+def too_slow() -> Unavailable:
+    """Return the error of a body that does not arrive."""
+    return Unavailable("request-too-slow", f"the body did not arrive within {BODY_SECONDS:g} seconds")
+
+
+def too_large(limit: int) -> MalformedInput:
+    """Return the error of a body that has more than `limit` bytes."""
     return MalformedInput("body-too-large", f"the body of this request may have {limit} bytes at most")
 
 

@@ -51,6 +51,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
     _answer_timer: asyncio.TimerHandle | None = None
+    _answer_until = 0.0
     _in_head = False
     _head_bytes = 0
 
@@ -74,6 +75,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing():
             return
+        self.after_piece()
         # uvicorn stops its idle timer at any byte, even at line breaks that begin no request.
         if self._in_head or self.cycle is None or self.cycle.response_complete:
             self._await_head()
@@ -95,9 +97,16 @@ class GuardedProtocol(HttpToolsProtocol):
         _cancel(self._head_timer)
         self._head_timer = None
         waits = self.cycle is not None and not self.cycle.response_complete
-        super().on_headers_complete()
+        self.start_exchange()
         if not waits:  # pipelined requests must not prolong the time for this answer
             self._limit_answer()
+
+    def start_exchange(self) -> None:
+        """Begin the exchange of a complete head: a task with the application."""
+        super().on_headers_complete()
+
+    def after_piece(self) -> None:
+        """Do what is due after each piece of bytes; here nothing."""
 
     def on_response_complete(self) -> None:
         """Restart the timer, for the next answer or for the rest of this one.
@@ -130,8 +139,17 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _limit_answer(self) -> None:
-        _cancel(self._answer_timer)
-        self._answer_timer = self.loop.call_later(ANSWER_SECONDS, self.transport.abort)
+        """Give the answer its time. The timer stays where it is and looks again later: to move it costs more than a short answer."""
+        self._answer_until = self.loop.time() + ANSWER_SECONDS
+        if self._answer_timer is None:
+            self._answer_timer = self.loop.call_at(self._answer_until, self._end_answer)
+
+    def _end_answer(self) -> None:
+        if self.loop.time() < self._answer_until:
+            self._answer_timer = self.loop.call_at(self._answer_until, self._end_answer)
+        else:
+            self._answer_timer = None
+            self.transport.abort()
 
     def _await_head(self) -> None:
         if self._head_timer is None:

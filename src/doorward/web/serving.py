@@ -11,9 +11,11 @@ import os
 import socket
 import stat
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -23,6 +25,9 @@ from doorward.web.protocol import GuardedProtocol, LargeHeadProtocol, SpellingPr
 
 MAX_CONNECTIONS = 1024
 """Precedent: nginx's worker_connections is 512 or 768 in packages."""
+
+ProtocolFactory = Callable[..., GuardedProtocol]
+"""Makes the protocol of one connection with uvicorn's options."""
 
 BACKLOG = 512
 GRACE_SECONDS = 10
@@ -57,6 +62,7 @@ class WebServer:
     `start()` returns when connections are accepted; `stop()` when the last answer was sent or the grace period is over.
     `start()` binds the address, so that a port in use is an error and not only a log line. One with `large_heads` takes
     heads of requests of up to 64 KiB; one with `spells` does too, and spells the names of response fields as the RFCs do.
+    `protocol` makes connections that answer some paths themselves.
     """
 
     def __init__(
@@ -67,13 +73,14 @@ class WebServer:
         name: str,
         large_heads: bool = False,
         spells: bool = False,
+        protocol: ProtocolFactory | None = None,
     ) -> None:
         self.name = name
         self.address = address
         self._socket: socket.socket | None = None
         self._inode = 0
-        protocol = SpellingProtocol if spells else LargeHeadProtocol if large_heads else GuardedProtocol
-        self._uvicorn = _QuietServer(_config(app, protocol))
+        usual = SpellingProtocol if spells else LargeHeadProtocol if large_heads else GuardedProtocol
+        self._uvicorn = _QuietServer(_config(app, protocol or usual))
         self._thread = threading.Thread(target=self._run, name=f"web-{name}", daemon=True)
 
     def start(self) -> None:
@@ -172,10 +179,10 @@ class _QuietServer(uvicorn.Server):
                 self._loop.call_soon_threadsafe(self._ended.set)
 
 
-def _config(app: ASGIApp, protocol: type[GuardedProtocol]) -> uvicorn.Config:
+def _config(app: ASGIApp, protocol: ProtocolFactory) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=protocol,
+        http=cast("Any", protocol),  # uvicorn calls it, whatever it is
         loop="asyncio",
         ws="none",
         lifespan="off",

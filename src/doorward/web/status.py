@@ -1,32 +1,27 @@
-"""The status surface: revocation lists, OCSP and certificates that relying parties fetch to judge our certificates.
+"""The status surface: revocation lists and certificates that relying parties fetch to judge our certificates.
 
     GET  /crl/<authority>.crl    the newest revocation list, DER (the CRL address in certificates)
     GET  /crl/<authority>/<n>-of-<count>.crl   one partition, if the list is divided
     GET  /ca/<authority>.cer     an authority's certificate, DER (the AIA address)
     GET  /root.pem               the root certificate, PEM
     GET  /roots.pem              every trusted root, and their cross-certificates, PEM
-    POST /ocsp, GET /ocsp/<b64>  OCSP
     GET  /jwks.json              the public keys of assertions: keys of gateways and of sessions
     GET  /healthz, /readyz       whether this process answers; whether it can serve revocation status
 
-Everything here is public. A request can cause only one kind of signature, the signature of an OCSP response.
-Not here: signing and freshness (authority.status.responder), sharing large lists (shared_crl, downloads).
-Standard: RFC 5280 sections 4.2.1.13 and 4.2.2.1, RFC 6960 appendix A, RFC 5019 sections 5 and 6.
+Everything here is public, and no request causes a signature.
+Not here: OCSP (ocsp), freshness (authority.status.responder), sharing large lists (shared_crl, downloads).
+Standard: RFC 5280 sections 4.2.1.13 and 4.2.2.1.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from datetime import datetime, timedelta
-from email.utils import format_datetime
-from urllib.parse import unquote
+from collections.abc import Mapping
+from datetime import timedelta
 
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import ocsp
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -34,32 +29,28 @@ from starlette.routing import Route
 from doorward.authority.authority_certificates import root_bundle
 from doorward.authority.inventory import root_certificate
 from doorward.authority.status.partitions import FULL, division_of
-from doorward.authority.status.publication import AUTHORITY_PATH, CRL_PATH, OCSP_PATH, PARTITION_PATH
-from doorward.authority.status.responder import answer_ocsp, authority_certificate, find_faults
+from doorward.authority.status.publication import AUTHORITY_PATH, CRL_PATH, PARTITION_PATH
+from doorward.authority.status.responder import authority_certificate, find_faults
 from doorward.authority.status.root_crl import newest_root_lists
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound
 from doorward.stores.services import Services
+from doorward.web.caching import caching_fields, is_cached_by_client
 from doorward.web.downloads import MAX_DOWNLOADS, Downloads
-from doorward.web.edge import read_body
 from doorward.web.pool import UseCasePool
 from doorward.web.shared_crl import SharedCrls, render_tag
 from doorward.wire.jose import parse_jwk, render_jwks
 
 _log = structlog.get_logger("doorward.web.status")
 
-MAX_OCSP_REQUEST_BYTES = 4 * 1024
-"""Precedent: RFC 5019 section 5: one certificate in each request, and less than 255 bytes in a GET."""
-
 CRL_MAX_AGE = timedelta(minutes=1)
 """A cache may hide a revocation for this time; in return, the authority gets far fewer requests."""
 
-OCSP_MAX_AGE = timedelta(minutes=5)
+KEYS_MAX_AGE = timedelta(minutes=5)
 STABLE_MAX_AGE = timedelta(hours=1)
 """For content that never changes at its URL (authority certificates) or changes rarely (keys, the root)."""
 
 _AUTHORITY_ID = re.compile(r"aut_[a-z0-9]{20}")
 _CRL_TYPE, _CERTIFICATE_TYPE = "application/pkix-crl", "application/pkix-cert"
-_OCSP_REQUEST_TYPE, _OCSP_RESPONSE_TYPE = "application/ocsp-request", "application/ocsp-response"
 _PEM_TYPE = "application/x-pem-file"
 
 
@@ -86,8 +77,6 @@ class StatusSurface:
             Route(AUTHORITY_PATH, self.certificate),
             Route("/root.pem", self.root),
             Route("/roots.pem", self.roots),
-            Route(OCSP_PATH, self.ocsp_post, methods=["POST"]),
-            Route(OCSP_PATH + "/{request:path}", self.ocsp_get),
             Route("/jwks.json", self.jwks),
             Route("/healthz", self.health),
             Route("/readyz", self.readiness),
@@ -105,8 +94,8 @@ class StatusSurface:
             )
         crl = shared.record
         age = min(CRL_MAX_AGE, crl.next_update - self._services.clock.now())
-        headers = _caching_headers(shared.tag, age, since=crl.this_update, until=crl.next_update)
-        if _is_cached_by_client(request, headers):
+        headers = caching_fields(shared.tag, age, since=crl.this_update, until=crl.next_update)
+        if _is_known(request, headers):
             return Response(status_code=304, headers=headers)
         return self._downloads.answer(request, crl.der, _CRL_TYPE, headers)
 
@@ -124,36 +113,11 @@ class StatusSurface:
         """Answer with every trusted root and their cross-certificates; during a rollover of the root there are two."""
         return _answer_stable(request, await self._pool.run(lambda: roots_pem(self._services)), _PEM_TYPE)
 
-    async def ocsp_post(self, request: Request) -> Response:
-        """Answer an OCSP request in a body (RFC 6960 appendix A.1)."""
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _OCSP_REQUEST_TYPE:
-            raise MalformedInput(
-                "media-type-wrong",
-                "the Content-Type is not that of an OCSP request",
-                hint=f"send Content-Type: {_OCSP_REQUEST_TYPE}",
-            )
-        body = await read_body(request, MAX_OCSP_REQUEST_BYTES)
-        return await self._ocsp(request, body, cacheable=False)
-
-    async def ocsp_get(self, request: Request) -> Response:
-        """Answer an OCSP request in the path: base64 of the DER, URL-encoded or not."""
-        return await self._ocsp(request, decode_ocsp_path(request.scope["raw_path"]), cacheable=True)
-
-    async def _ocsp(self, request: Request, body: bytes, *, cacheable: bool) -> Response:
-        """Answer; a malformed request gets OCSP's own `malformedRequest`, as RFC 6960 section 2.3 requires."""
-        der = await self._pool.run(lambda: answer_ocsp(self._services, body))
-        headers = (
-            ocsp_caching(der, self._services.clock.now()) if cacheable else {"Cache-Control": "no-store"}
-        )
-        if _is_cached_by_client(request, headers):
-            return Response(status_code=304, headers=headers)
-        return Response(der, media_type=_OCSP_RESPONSE_TYPE, headers=headers)
-
     async def jwks(self, request: Request) -> Response:
         """Answer with the public keys under which assertions are signed (RFC 7517 section 5)."""
         keys = await self._pool.run(self._read_keys)
         document = JSONResponse(keys, media_type="application/jwk-set+json")
-        return _answer_stable(request, bytes(document.body), "application/jwk-set+json", max_age=OCSP_MAX_AGE)
+        return _answer_stable(request, bytes(document.body), "application/jwk-set+json", max_age=KEYS_MAX_AGE)
 
     def _read_keys(self) -> dict[str, list[dict[str, str]]]:
         """Return the keys of the gateways, and the keys that sign the assertions of sessions."""
@@ -207,66 +171,18 @@ def roots_pem(services: Services) -> bytes:
     return b"".join(one.public_bytes(Encoding.PEM) for one in every)
 
 
-def decode_ocsp_path(raw_path: bytes) -> bytes:
-    """Return the OCSP request of a GET path; empty, and so malformed, if it is not base64.
-
-    Some clients encode `/`, `+` and `=` as RFC 6960 appendix A.1 says, others do not. The raw path is used, because a
-    decoded path does not distinguish `%2F` from `/` and may lose `//`.
-    """
-    if len(raw_path) > 4 * MAX_OCSP_REQUEST_BYTES:
-        return b""
-    text = unquote(raw_path.decode("latin-1").removeprefix(OCSP_PATH + "/"))
-    try:
-        return base64.b64decode((text + "=" * (-len(text) % 4)).encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        return b""
-
-
-def ocsp_caching(der: bytes, now: datetime) -> dict[str, str]:
-    """Return the caching header fields of an OCSP response; errors and answers with a nonce are not cached.
-
-    Standard: RFC 5019 section 6.2.
-    """
-    response = ocsp.load_der_ocsp_response(der)
-    if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL or _has_nonce(response):
-        return {"Cache-Control": "no-store"}
-    single = next(iter(response.responses))
-    until = single.next_update_utc
-    if until is None or until <= now:
-        return {"Cache-Control": "no-store"}
-    tag = render_tag(der)
-    return _caching_headers(tag, min(OCSP_MAX_AGE, until - now), since=single.this_update_utc, until=until)
-
-
-def _has_nonce(response: ocsp.OCSPResponse) -> bool:
-    return any(isinstance(extension.value, x509.OCSPNonce) for extension in response.extensions)
-
-
-def _caching_headers(tag: str, age: timedelta, *, since: datetime, until: datetime) -> dict[str, str]:
-    """Return the caching header fields for content that is replaced at `until` or before."""
-    seconds = max(0, int(age.total_seconds()))
-    return {
-        "Cache-Control": f"public, max-age={seconds}, no-transform, must-revalidate",
-        "ETag": tag,
-        "Last-Modified": format_datetime(since, usegmt=True),
-        "Expires": format_datetime(until, usegmt=True),
-    }
-
-
 def _answer_stable(
     request: Request, body: bytes, media_type: str, max_age: timedelta = STABLE_MAX_AGE
 ) -> Response:
     age = int(max_age.total_seconds())
     headers = {"Cache-Control": f"public, max-age={age}", "ETag": render_tag(body)}
-    if _is_cached_by_client(request, headers):
+    if _is_known(request, headers):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=media_type, headers=headers)
 
 
-def _is_cached_by_client(request: Request, headers: dict[str, str]) -> bool:
-    """Say whether the client already has this version (RFC 9110 section 13.1.2)."""
-    tags = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    return request.method in ("GET", "HEAD") and "ETag" in headers and headers["ETag"] in tags
+def _is_known(request: Request, fields: Mapping[str, str]) -> bool:
+    return is_cached_by_client(request.method, request.headers.get("if-none-match", ""), fields)
 
 
 def _authority_id(request: Request) -> str:

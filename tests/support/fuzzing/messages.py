@@ -16,7 +16,7 @@ import itertools
 import json
 import socket
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -37,13 +37,15 @@ from doorward.authority.status.crls import publish_crls
 from doorward.core.ports import KeyKind
 from doorward.directory.inviting import invite
 from doorward.web.app import build_enrolment_app, build_status_app
+from doorward.web.ocsp import OcspSurface, decode_ocsp_path
+from doorward.web.ocsp_protocol import OcspProtocol
 from doorward.web.pool import UseCasePool
 from doorward.web.protocol import GuardedProtocol
-from doorward.web.status import decode_ocsp_path
 from tests.support.certificates.issuing import toy_ca
 from tests.support.fuzzing.certificates import seal_der
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
+from tests.support.ocsp_listener import Wire
 from tests.support.ports import NOON, PlainKeys
 from tests.support.world import OPERATOR, World, found_world
 
@@ -60,33 +62,6 @@ class _Inline(UseCasePool):
 
     async def run(self, call: Callable[[], T]) -> T:
         return call()
-
-
-class _Wire(asyncio.Transport):
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self._closing = False
-
-    def write(self, data: Any) -> None:
-        self.written += data
-
-    def close(self) -> None:
-        self._closing = True
-
-    def abort(self) -> None:
-        self._closing = True
-
-    def is_closing(self) -> bool:
-        return self._closing
-
-    def pause_reading(self) -> None:
-        """Reads are what the target gives."""
-
-    def resume_reading(self) -> None:
-        """As above."""
 
 
 class _Surface:
@@ -204,38 +179,33 @@ def _status_request() -> Harness:
     surface = _Surface(lambda world: build_status_app(world.services, _Inline(workers=1)))
     publish_crls(surface.world.services)
     issuing = next(one for one in list_authorities(surface.world.services) if one.kind.value == "issuing")
-    held = surface.world.issue("alice")
-    asked = ocsp.OCSPRequestBuilder().add_certificate(
-        x509.load_der_x509_certificate(held.der), x509.load_der_x509_certificate(issuing.der), hashes.SHA256()
-    )
-    request = asked.build().public_bytes(Encoding.DER)
-    nonce = asked.add_extension(x509.OCSPNonce(b"n" * 32), critical=False).build().public_bytes(Encoding.DER)
-    path = "GET /ocsp/" + base64.b64encode(request).decode().replace("/", "%2F")
-
-    def judge(data: bytes) -> object:
-        first = data.partition(b"\r\n")[0]
-        decode_ocsp_path(first.partition(b" ")[2])
-        return _ask(surface.app, data)
-
     seeds = (
-        _request(path, b"", if_none_match='"abc", W/"def"'),
-        _request("POST /ocsp", request, content_type="application/ocsp-request"),
-        _request("POST /ocsp", nonce, content_type="application/ocsp-request; x"),
-        _request(f"GET /crl/{issuing.id}.crl", b""),
+        _request(f"GET /crl/{issuing.id}.crl", b"", if_none_match='"abc", W/"def"'),
         _request(f"GET /ca/{issuing.id}.cer", b""),
         _request("GET /readyz", b""),
         _request("GET /jwks.json", b"", if_none_match="*"),
     )
-    return Harness(seeds=seeds, judge=judge)
+    return Harness(seeds=seeds, judge=lambda data: _ask(surface.app, data))
 
 
-def _http_connection() -> Harness:
-    """Octets of one connection, in two reads, through the real parser to the real application."""
-    surface = _enrolment_surface()
-    state, config = ServerState(), Config(surface.app, log_config=None, lifespan="off")
+def _ocsp_connection() -> Harness:
+    """Octets of one connection to the status listener, in two reads: OCSP and other requests, pipelined too."""
+    world, pool = found_world(), _Inline(workers=1)
+    ocsp_surface = OcspSurface(world.services, pool)
+    state = ServerState()
+    config = Config(build_status_app(world.services, pool), log_config=None, lifespan="off")
+    issuing = next(one for one in list_authorities(world.services) if one.kind.value == "issuing")
+    asked = ocsp.OCSPRequestBuilder().add_certificate(
+        x509.load_der_x509_certificate(world.issue("alice").der),
+        x509.load_der_x509_certificate(issuing.der),
+        hashes.SHA256(),
+    )
+    request = asked.build().public_bytes(Encoding.DER)
+    nonce = asked.add_extension(x509.OCSPNonce(b"n" * 32), critical=False).build().public_bytes(Encoding.DER)
 
     async def once(data: bytes) -> bytes:
-        protocol, wire = GuardedProtocol(config, state, {}), _Wire()
+        protocol = OcspProtocol(ocsp_surface, config=config, server_state=state, app_state={})
+        wire = Wire()
         protocol.connection_made(wire)
         for part in (data[: len(data) // 2], data[len(data) // 2 :]):
             if part and not wire.is_closing():
@@ -246,7 +216,46 @@ def _http_connection() -> Harness:
         for task in list(state.tasks):
             task.cancel()
         await asyncio.sleep(0)
-        return wire.written
+        return bytes(wire.written)
+
+    def judge(data: bytes) -> object:
+        decode_ocsp_path(data.partition(b" ")[2].partition(b" ")[0])
+        written = _LOOP.run_until_complete(once(data))
+        assert b"HTTP/1.1 500" not in written, "the surface could not answer"
+        return written[:12]
+
+    path = "GET /ocsp/" + base64.b64encode(request).decode().replace("/", "%2F")
+    get, post = (f"{first} HTTP/1.1\r\nHost: pki.corp.example" for first in (path, "POST /ocsp"))
+    kind = "application/ocsp-request"
+    chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(nonce), nonce)
+    plain = _request(post, request, content_type=kind, content_length=str(len(request)))
+    seeds = (
+        _request(get, b"", if_none_match='"abc", W/"def"') * 2,
+        plain + _request("GET /healthz HTTP/1.1\r\nHost: pki.corp.example", b"") + plain,
+        _request(post, chunked, content_type=f"{kind}; x", transfer_encoding="chunked"),
+        _request(post, b"", content_type=kind, content_length="9", expect="100-continue", upgrade="h2c"),
+    )
+    return Harness(seeds=seeds, judge=judge)
+
+
+def _http_connection() -> Harness:
+    """Octets of one connection, in two reads, through the real parser to the real application."""
+    surface = _enrolment_surface()
+    state, config = ServerState(), Config(surface.app, log_config=None, lifespan="off")
+
+    async def once(data: bytes) -> bytes:
+        protocol, wire = GuardedProtocol(config, state, {}), Wire()
+        protocol.connection_made(wire)
+        for part in (data[: len(data) // 2], data[len(data) // 2 :]):
+            if part and not wire.is_closing():
+                protocol.data_received(part)
+            for _ in range(6):
+                await asyncio.sleep(0)
+        protocol.connection_lost(None)
+        for task in list(state.tasks):
+            task.cancel()
+        await asyncio.sleep(0)
+        return bytes(wire.written)
 
     def judge(data: bytes) -> object:
         surface.step()
@@ -445,13 +454,19 @@ MESSAGE_TARGETS = (
     ),
     Target(
         name="status-request",
-        covers=(
-            "web.status.StatusSurface",
-            "web.status.decode_ocsp_path",
-            "authority.status.responder.answer_ocsp",
-        ),
+        covers=("web.status.StatusSurface",),
         shape=Shape.TEXT,
         prepare=_status_request,
+    ),
+    Target(
+        name="ocsp-connection",
+        covers=(
+            "web.ocsp_protocol.OcspProtocol",
+            "web.ocsp.decode_ocsp_path",
+            "authority.status.ocsp_answering.OcspAnswerer",
+        ),
+        shape=Shape.TEXT,
+        prepare=_ocsp_connection,
     ),
     Target(
         name="http-connection",

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
-
 from doorward.stores.ocsp_signing_limiter import AT_ONCE, PER_SECOND, OcspSigningLimiter
-from doorward.web.pool import DEFAULT_WORKERS
 
 
-def test_slots_per_second():
+def test_signatures_per_second():
     """The count starts again with each whole second; refused requests do not count."""
-    limiter, granted = OcspSigningLimiter(per_second=3), []
-    for moment in (7.0, 7.2, 7.9, 7.95, 7.99, 8.0, 8.1, 8.2, 8.3):
-        with limiter.slot(moment) as free:
-            granted.append(free)
-    assert granted == [True, True, True, False, False, True, True, True, False]
+    limiter = OcspSigningLimiter(per_second=3)
+    moments = (7.0, 7.2, 7.9, 7.95, 7.99, 8.0, 8.1, 8.2, 8.3)
+    assert [limiter.take(1, one) for one in moments] == [1, 1, 1, 0, 0, 1, 1, 1, 0]
 
 
-def test_slots_at_once():
-    """A slot is free again when its block ends, also by an exception, and only if it was taken."""
-    limiter = OcspSigningLimiter(at_once=2)
-    with limiter.slot(1.0) as first, limiter.slot(1.0) as second:
-        for _ in range(2):
-            with limiter.slot(1.0) as third:
-                assert (first, second, third) == (True, True, False)
-    with pytest.raises(KeyError), limiter.slot(1.0):
-        raise KeyError
-    with limiter.slot(1.0) as again, limiter.slot(1.0) as too, limiter.slot(1.0) as none:
-        assert (again, too, none) == (True, True, False)
+def test_signatures_at_once():
+    """Of requests that came together only the first are granted, and those that are left of the second."""
+    limiter = OcspSigningLimiter(per_second=5, at_once=3)
+    assert [limiter.take(wanted, 1.0) for wanted in (2, 9, 9)] == [2, 3, 0]
 
 
-def test_some_threads_are_left_for_others():
-    """A slow key never holds all threads; the limit per second reaches the design's target."""
-    assert AT_ONCE < DEFAULT_WORKERS
+def test_the_limits_reach_the_target():
+    """A batch with a hardware token (100 signatures a second) takes less than a second; the rate is the design's."""
+    assert AT_ONCE < 100
     assert PER_SECOND >= 5_000

@@ -1,34 +1,26 @@
-"""The status surface over a founded authority: CRL, OCSP, authority certificates, keys, health."""
+"""The status surface over a founded authority: CRL, authority certificates, keys, health."""
 
 from __future__ import annotations
 
-import base64
 from datetime import timedelta
-from urllib.parse import quote
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import ocsp
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
-from doorward.authority import gateways, revocation
+from doorward.authority import gateways
 from doorward.authority.inventory import root_certificate
 from doorward.authority.status import crls
-from doorward.core.certificate import RevocationReason
+from doorward.authority.status.publication import OCSP_PATH
 from doorward.directory.session_keys import current_session_key
 from doorward.stores.records import AuthorityKind
 from doorward.web.app import build_status_app
 from doorward.web.pool import UseCasePool
-from doorward.web.status import MAX_OCSP_REQUEST_BYTES, decode_ocsp_path, ocsp_caching
 from doorward.wire.jose import parse_jwks, render_jwk
-from tests.support.ports import NOON
-from tests.support.world import OPERATOR, Held, World, empty_world, found_world
-
-OCSP_TYPE = {"content-type": "application/ocsp-request"}
+from tests.support.world import World, empty_world, found_world
 
 
 @pytest.fixture
@@ -51,16 +43,6 @@ def authority(world: World, kind: AuthorityKind = AuthorityKind.ISSUING) -> tupl
         record = stores.authorities.current(kind)
     assert record is not None
     return record.id, record.der
-
-
-def question(world: World, held: Held, *, nonce: bytes = b"") -> bytes:
-    """Return an OCSP request about a certificate."""
-    issuer = x509.load_der_x509_certificate(authority(world)[1])
-    leaf = x509.load_der_x509_certificate(held.der)
-    builder = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, hashes.SHA1())
-    if nonce:
-        builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
-    return builder.build().public_bytes(Encoding.DER)
 
 
 def test_the_revocation_list_of_an_authority_is_served_for_a_minute(world: World, client: TestClient) -> None:
@@ -132,7 +114,7 @@ def test_authority_certificates_are_served_in_der(
 
 
 def test_the_addresses_in_certificates_are_served(world: World, client: TestClient) -> None:
-    """CRL, OCSP and AIA as they stand in a fresh certificate lead to the right answers."""
+    """CRL and AIA as they stand in a fresh certificate lead to the right answers; OCSP's address is that of the listener's own path."""
     leaf = x509.load_der_x509_certificate(world.issue("alice").der)
     points = leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     access = leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
@@ -142,7 +124,7 @@ def test_the_addresses_in_certificates_are_served(world: World, client: TestClie
     assert len(urls) == 3
     for url in urls:
         path = url.removeprefix("http://pki.corp.example")
-        assert client.get(path).status_code == (405 if path == "/ocsp" else 200)
+        assert path == OCSP_PATH or client.get(path).status_code == 200
 
 
 def test_the_root_is_served_as_text(world: World, client: TestClient) -> None:
@@ -152,87 +134,6 @@ def test_the_root_is_served_as_text(world: World, client: TestClient) -> None:
         x509.load_pem_x509_certificate(answer.content).public_bytes(Encoding.DER)
         == root_certificate(world.services).der
     )
-
-
-def ask(client: TestClient, request: bytes) -> ocsp.OCSPResponse:
-    """POST an OCSP request."""
-    answer = client.post("/ocsp", content=request, headers=OCSP_TYPE)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/ocsp-response")
-    assert answer.headers["cache-control"] == "no-store"
-    return ocsp.load_der_ocsp_response(answer.content)
-
-
-def test_ocsp_by_post_follows_a_revocation_at_once(world: World, client: TestClient) -> None:
-    """Good, then revoked, in the very next answer."""
-    held = world.issue("alice")
-    assert (
-        next(iter(ask(client, question(world, held)).responses)).certificate_status
-        is ocsp.OCSPCertStatus.GOOD
-    )
-    revocation.revoke(world.services, held.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
-    assert (
-        next(iter(ask(client, question(world, held)).responses)).certificate_status
-        is ocsp.OCSPCertStatus.REVOKED
-    )
-
-
-@pytest.mark.parametrize(
-    "encode", [lambda text: quote(text, safe=""), lambda text: text, lambda text: text.rstrip("=")]
-)
-def test_ocsp_by_get_is_cacheable(world: World, client: TestClient, encode: object) -> None:
-    """However a client writes base64 into the path, the answer comes with RFC 5019 caching fields."""
-    request = question(world, world.issue("alice"))
-    path = "/ocsp/" + encode(base64.b64encode(request).decode())  # type: ignore[operator]
-    answer = client.get(path)
-    assert ocsp.load_der_ocsp_response(answer.content).response_status is ocsp.OCSPResponseStatus.SUCCESSFUL
-    assert answer.headers["cache-control"] == "public, max-age=300, no-transform, must-revalidate"
-    assert "last-modified" in answer.headers
-    assert "expires" in answer.headers
-    assert client.get(path, headers={"if-none-match": answer.headers["etag"]}).status_code == 304
-
-
-def test_an_answer_with_a_nonce_or_an_error_is_not_cached(world: World, client: TestClient) -> None:
-    """A nonce is for one asker; an error may be over in a moment."""
-    request = question(world, world.issue("alice"), nonce=b"n" * 32)
-    answer = client.get("/ocsp/" + quote(base64.b64encode(request).decode(), safe=""))
-    assert answer.headers["cache-control"] == "no-store"
-    wrong = client.get("/ocsp/AAAA")
-    assert (
-        ocsp.load_der_ocsp_response(wrong.content).response_status
-        is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
-    )
-    assert wrong.headers["cache-control"] == "no-store"
-
-
-def test_an_answer_that_is_over_or_has_no_end_is_not_cached(world: World, client: TestClient) -> None:
-    """Caching fields never promise more than the answer does."""
-    der = client.post("/ocsp", content=question(world, world.issue("alice")), headers=OCSP_TYPE).content
-    assert ocsp_caching(der, NOON + timedelta(days=30)) == {"Cache-Control": "no-store"}
-
-
-def test_ocsp_requests_have_a_type_and_a_size(client: TestClient) -> None:
-    """Other types are 415, larger ones 413, in a POST."""
-    assert client.post("/ocsp", content=b"x").status_code == 415
-    long = b"x" * (MAX_OCSP_REQUEST_BYTES + 1)
-    assert client.post("/ocsp", content=long, headers=OCSP_TYPE).status_code == 413
-
-
-@pytest.mark.parametrize(
-    ("path", "request_bytes"),
-    [
-        (b"/ocsp/AAAA", b"\0\0\0"),
-        (b"/ocsp/%2Bw%3D%3D", b"\xfb"),
-        (b"/ocsp/+/+/", b"\xfb\xff\xbf"),
-        (b"/ocsp/%2B//A", b"\xfb\xff\xc0"),
-        (b"/ocsp/\xff", b""),
-        (b"/ocsp/%FF", b""),
-        (b"/ocsp/A", b""),
-        (b"/ocsp/" + b"A" * 20000, b""),
-    ],
-)
-def test_get_paths_are_total(path: bytes, request_bytes: bytes) -> None:
-    """Any path gives bytes; what is not base64 gives none."""
-    assert decode_ocsp_path(path) == request_bytes
 
 
 def test_the_keys_of_the_gateways_are_public(world: World, client: TestClient) -> None:

@@ -168,13 +168,10 @@ def store_responses(
         stores.status.await_ocsp(certificate_id, now)
 
 
-def find_issuer(stores: Stores, hash_name: str, name_hash: bytes, key_hash: bytes) -> AuthorityRecord | None:
-    """Return the issuing authority that the CertID of a request names."""
-    for authority in stores.authorities.list():
-        asked = (hash_name, name_hash, key_hash)
-        if authority.kind is AuthorityKind.ISSUING and asked in _list_ids(authority.der):
-            return authority
-    return None
+def issuer_of_ids(stores: Stores) -> dict[tuple[str, bytes, bytes], AuthorityRecord]:
+    """Return our issuing authorities by the hashes with which the CertID of a request names an issuer."""
+    issuing = [one for one in stores.authorities.list() if one.kind is AuthorityKind.ISSUING]
+    return {ids: one for one in reversed(issuing) for ids in _list_ids(one.der)}
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,17 +1,7 @@
-"""Responses for relying parties: OCSP, CRLs, authority certificates.
+"""What relying parties fetch besides OCSP: CRLs and authority certificates; and the refresh of pre-signed OCSP responses.
 
-The steps of an OCSP response:
-1. Parse the request; if it is malformed, answer `malformedRequest`.
-2. Find the issuer; if it is not one of our own issuing authorities, answer `unauthorized`.
-3. Look up the certificate by its serial number.
-4. If the request has no nonce and there is a fresh pre-signed response, return it.
-5. Otherwise sign a response now: good, revoked, or unknown for a serial number that we never issued. If this process
-   cannot sign, return the pre-signed response even for a request with a nonce (RFC 9654 section 2.1
-   allows a responder to leave it out). If there is none, a process without the responder's key answers `unauthorized`,
-   and a process that has reached its limit of signatures (ocsp_signing_limiter) answers `tryLater`.
-
-Not here: HTTP and caching headers (web.status).
-Standard: RFC 6960 section 2; RFC 5019 section 2.2.
+Not here: answering OCSP requests (ocsp_answering), HTTP and caching headers (web.status).
+Standard: RFC 5280 section 5; RFC 6960 section 2.5.
 """
 
 from __future__ import annotations
@@ -20,29 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from doorward.authority.status.ocsp_responses import (
-    AuthoritySigner,
     OcspSigner,
-    find_issuer,
-    load_authority_signer,
     load_signer,
     refresh_horizon,
     replace_responses,
 )
-from doorward.core.errors import DoorwardError, MalformedInput, NotFound, Unavailable
-from doorward.pki.ocsp import (
-    OcspFailure,
-    OcspRequest,
-    describe_status,
-    parse_ocsp_request,
-    render_failure,
-    sign_response,
-)
+from doorward.core.errors import NotFound
 from doorward.stores.prerequisites import require_authority, trusted_issuers
 from doorward.stores.protocols import Stores
 from doorward.stores.records import (
     AuthorityKind,
-    AuthorityRecord,
-    CertificateRecord,
     CrlRecord,
 )
 from doorward.stores.services import Services
@@ -56,29 +33,6 @@ class OcspRefreshResult:
     looked_at: int
     signed: int
     more: bool
-
-
-def answer_ocsp(services: Services, request: bytes) -> bytes:
-    """Return a DER OCSPResponse for any bytes; no request makes it raise an error.
-
-    Args:
-        services: the ports of this process.
-        request: a DER OCSPRequest, at most 8 KiB (the HTTP surface accepts half of that).
-
-    Standard: RFC 6960 sections 2.1 to 2.3.
-    """
-    # 1. read
-    try:
-        question = parse_ocsp_request(request)
-    except MalformedInput:
-        return render_failure(OcspFailure.MALFORMED_REQUEST)
-    try:
-        with services.work.read() as stores:
-            return _answer(services, stores, question, services.clock.now())
-    except Unavailable:
-        return render_failure(OcspFailure.TRY_LATER)
-    except DoorwardError:
-        return render_failure(OcspFailure.INTERNAL_ERROR)
 
 
 def current_crl(services: Services, authority_id: str = "", partition: str = "") -> CrlRecord | None:
@@ -169,42 +123,3 @@ def _refresh(stores: Stores, signer: OcspSigner, certificate_id: str, now: datet
     else:
         stores.status.forget_ocsp(certificate_id)
     return bool(responses)
-
-
-def _answer(services: Services, stores: Stores, question: OcspRequest, now: datetime) -> bytes:
-    """Steps 2 to 5."""
-    # 2. the issuer
-    issuer = find_issuer(stores, question.hash_name, question.issuer_name_hash, question.issuer_key_hash)
-    if issuer is None:
-        return render_failure(OcspFailure.UNAUTHORIZED)
-    # 3. the certificate
-    record = stores.certificates.by_serial(issuer.id, question.serial)
-    # 4. pre-signed
-    pre_signed = _find_pre_signed(stores, record, question.hash_name, now)
-    if pre_signed and question.nonce is None:
-        return pre_signed
-    # 5. signed now
-    with services.ocsp_signing_limiter.slot(services.clock.monotonic()) as granted:
-        if not granted:
-            return pre_signed or render_failure(OcspFailure.TRY_LATER)
-        signer = _find_signer(services, stores, issuer)
-        if signer is None:
-            return pre_signed or render_failure(OcspFailure.UNAUTHORIZED)
-        state, at, reason = (record.state, record.revoked_at, record.reason) if record else (None, None, None)
-        status = describe_status(state, at, reason)
-        return sign_response(question, status, responder=signer.responder, window=signer.window(now))
-
-
-def _find_pre_signed(
-    stores: Stores, record: CertificateRecord | None, hash_name: str, now: datetime
-) -> bytes:
-    """Return the pre-signed response, or empty bytes if there is none or it has expired."""
-    response = stores.status.ocsp(record.id, hash_name) if record is not None else None
-    return response.der if response is not None and now < response.next_update else b""
-
-
-def _find_signer(services: Services, stores: Stores, issuer: AuthorityRecord) -> AuthoritySigner | None:
-    """Return the signer for this issuer, or None if this process has none, or if the issuer was retired."""
-    if services.keys is None or issuer.retired_at is not None:
-        return None
-    return load_authority_signer(services, stores, issuer)

@@ -85,10 +85,12 @@ _REPLACE_CRL = (
     )
 )
 
-_OCSP = select(ocsp_answers).where(
-    ocsp_answers.c.tenant == CURRENT_TENANT,
-    ocsp_answers.c.certificate_id == bindparam("certificate_id"),
-    ocsp_answers.c.hash_name == bindparam("hash_name"),
+_OCSP = DriverStatement(
+    select(ocsp_answers.c.der, ocsp_answers.c.next_update).where(
+        ocsp_answers.c.tenant == CURRENT_TENANT,
+        ocsp_answers.c.certificate_id == bindparam("certificate_id"),
+        ocsp_answers.c.hash_name == bindparam("hash_name"),
+    )
 )
 _STORE_OCSP = DriverStatement(insert_or_replace(ocsp_answers, ["certificate_id", "hash_name"]))
 _FORGET_OCSP = DriverStatement(
@@ -218,14 +220,15 @@ class SqlStatus:
 
     def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:
         """Return the pre-signed response."""
-        row = self._transaction.row(_OCSP, certificate_id=certificate_id, hash_name=hash_name)
+        row = self._transaction.driver_row(_OCSP, certificate_id=certificate_id, hash_name=hash_name)
         if row is None:
             return None
+        der, next_update = row
         return OcspRecord(
-            certificate_id=row.certificate_id,
-            hash_name=row.hash_name,
-            der=row.der,
-            next_update=row.next_update,
+            certificate_id=certificate_id,
+            hash_name=hash_name,
+            der=der,
+            next_update=from_microseconds(next_update),
         )
 
     def store_ocsp(self, *responses: OcspRecord) -> None:

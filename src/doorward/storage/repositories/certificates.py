@@ -41,7 +41,9 @@ _C = certificates.c
 _ALL = select(certificates).where(_C.tenant == CURRENT_TENANT)
 _GET = DriverStatement(_ALL.where(_C.id == bindparam("id")))
 _BY_SHA256 = DriverStatement(_ALL.where(_C.sha256 == bindparam("sha256")))
-_BY_SERIAL = _ALL.where(_C.serial == bindparam("serial"), _C.authority_id == bindparam("authority_id"))
+_BY_SERIAL = DriverStatement(
+    _ALL.where(_C.serial == bindparam("serial"), _C.authority_id == bindparam("authority_id"))
+)
 _IN_ORDER = _ALL.order_by(_C.created_at, _C.id)
 _AUTHORITIES = select(partner_authorities.c.id).where(partner_authorities.c.tenant == CURRENT_TENANT)
 
@@ -159,8 +161,8 @@ class SqlCertificates:
 
     def by_serial(self, authority_id: str, serial: int) -> CertificateRecord | None:
         """Return the certificate of that issuer and serial."""
-        row = self._transaction.row(_BY_SERIAL, authority_id=authority_id, serial=serial)
-        return _record_or_none(row)
+        row = self._transaction.driver_row(_BY_SERIAL, authority_id=authority_id, serial=f"{serial:x}")
+        return None if row is None else _record_of_driver(row)
 
     def list(self, wanted: CertificateFilter) -> list[CertificateRecord]:
         """Return those that match, in the order of their creation, after `wanted.after_id`."""
@@ -324,10 +326,6 @@ def _record_of_driver(row: DriverRow) -> CertificateRecord:
         replaces=replaces,
         spki_sha256=spki_sha256,
     )
-
-
-def _record_or_none(row: AnyRow | None) -> CertificateRecord | None:
-    return None if row is None else _record(row, row.der)
 
 
 def _record(row: AnyRow, der: bytes) -> CertificateRecord:

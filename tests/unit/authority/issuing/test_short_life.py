@@ -16,6 +16,7 @@ from doorward.authority.status import crls, responder
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Outcome
 from doorward.pki.facts import has_revocation_information
+from tests.support.ocsp_listener import answer_ocsp
 from tests.support.world import OPERATOR, World, found_world
 
 NO_REV_AVAIL = ObjectIdentifier("2.5.29.56")
@@ -110,5 +111,5 @@ def test_a_live_ocsp_answer_is_still_true(world: World) -> None:
     revocation.revoke(services, issued.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
     leaf, issuer = (x509.load_der_x509_certificate(one) for one in issued.chain_der)
     request = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, hashes.SHA256()).build()
-    answer = responder.answer_ocsp(services, request.public_bytes(serialization.Encoding.DER))
+    answer = answer_ocsp(services, request.public_bytes(serialization.Encoding.DER))
     assert ocsp.load_der_ocsp_response(answer).certificate_status is ocsp.OCSPCertStatus.REVOKED

@@ -23,6 +23,7 @@ from doorward.stores.ocsp_signing_limiter import OcspSigningLimiter
 from doorward.stores.records import AuthorityKind
 from tests.support.certificates.issuing import toy_ca
 from tests.support.interleaving import before_change
+from tests.support.ocsp_listener import answer_ocsp
 from tests.support.ports import NOON
 from tests.support.refusals import refused
 from tests.support.world import OPERATOR, empty_world
@@ -50,9 +51,7 @@ def ask(world, held, **options):
     """Return the parsed answer about a certificate."""
     leaf = x509.load_der_x509_certificate(held.der)
     services = options.pop("services", world.services)
-    return ocsp.load_der_ocsp_response(
-        status.answer_ocsp(services, question(leaf, issuer_of(world), **options))
-    )
+    return ocsp.load_der_ocsp_response(answer_ocsp(services, question(leaf, issuer_of(world), **options)))
 
 
 @pytest.mark.parametrize("algorithm", [hashes.SHA1, hashes.SHA256])
@@ -117,7 +116,7 @@ def ask_made_up(world, held, services):
     known = question(x509.load_der_x509_certificate(held.der), issuer_of(world))
     request = ocsp.OCSPRequestBuilder().add_certificate_by_hash(*_hashes(known), 4711, hashes.SHA1())
     der = request.build().public_bytes(Encoding.DER)
-    return ocsp.load_der_ocsp_response(status.answer_ocsp(services, der))
+    return ocsp.load_der_ocsp_response(answer_ocsp(services, der))
 
 
 def _hashes(der):
@@ -136,7 +135,7 @@ def test_intent_is_unknown(world):
         *_hashes(question(x509.load_der_x509_certificate(held.der), issuer)), 4711, hashes.SHA1()
     )
     answer = ocsp.load_der_ocsp_response(
-        status.answer_ocsp(world.services, request.build().public_bytes(Encoding.DER))
+        answer_ocsp(world.services, request.build().public_bytes(Encoding.DER))
     )
     assert answer.certificate_status is UNKNOWN
 
@@ -145,14 +144,14 @@ def test_foreign_issuer_is_unauthorized(world):
     """We do not answer for other authorities (RFC 5019 section 2.2.3)."""
     toy = toy_ca()
     leaf = toy.leaf("alice").certificate
-    answer = ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, question(leaf, toy.certificate)))
+    answer = ocsp.load_der_ocsp_response(answer_ocsp(world.services, question(leaf, toy.certificate)))
     assert answer.response_status is ocsp.OCSPResponseStatus.UNAUTHORIZED
 
 
 @pytest.mark.parametrize("request_bytes", [b"", b"nonsense", b"0" * 9000])
 def test_bad_bytes_are_malformed(world, request_bytes):
     """Any bytes get an answer; those that do not parse get malformedRequest."""
-    answer = ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, request_bytes))
+    answer = ocsp.load_der_ocsp_response(answer_ocsp(world.services, request_bytes))
     assert answer.response_status is ocsp.OCSPResponseStatus.MALFORMED_REQUEST
 
 
@@ -168,7 +167,7 @@ def test_own_faults_become_ocsp_failures(world, fault, said):
     held = world.issue("alice")
     request = question(x509.load_der_x509_certificate(held.der), issuer_of(world))
     world.work.broken = fault
-    assert ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, request)).response_status is said
+    assert ocsp.load_der_ocsp_response(answer_ocsp(world.services, request)).response_status is said
 
 
 def test_without_keys_pre_signed_answers_are_returned(world):
@@ -189,7 +188,7 @@ def test_a_retired_authority_is_not_answered_live(world):
     with world.work.change() as stores:
         stores.authorities.retire(held.record.authority_id, NOON, RevocationReason.SUPERSEDED)
     request = question(x509.load_der_x509_certificate(held.der), issuer, nonce=NONCE)
-    answer = ocsp.load_der_ocsp_response(status.answer_ocsp(world.services, request))
+    answer = ocsp.load_der_ocsp_response(answer_ocsp(world.services, request))
     assert answer.response_status is DONE
     assert len(list(answer.extensions)) == 0
     assert answer.this_update_utc == NOON
