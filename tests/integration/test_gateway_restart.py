@@ -20,8 +20,9 @@ from doorward.core.certificate import RevocationReason
 from doorward.directory.principals import suspend
 from doorward.gateway.envoy import supervisor
 from tests.support.accounts import compare
-from tests.support.doorway import ACTOR, Session, eventually, is_root, open_doorway
+from tests.support.doorway import ACTOR, Session, eventually, is_root, open_doorway, short_folder
 from tests.support.house import open_house
+from tests.support.small_disk import filled, small_disk
 from tests.support.watching import LiveRequests, LiveStream, NewConnections, watching
 
 
@@ -196,3 +197,25 @@ def test_the_database_is_put_back_under_a_running_gateway() -> None:
             return not one.confirmed and one.fresh and "put back to an older state" in one.gateway.status
 
         assert eventually(told)
+
+
+def test_a_gateway_starts_on_a_full_disk() -> None:
+    """It adopts the Envoy that runs, and what is withdrawn ends there; the processes log to the same disk."""
+    with (
+        short_folder() as folder,
+        small_disk(folder / "disk", megabytes=100) as disk,
+        open_house(settings={"data": disk / "data"}) as house,
+    ):
+        house.apply("- {allow: {groups: [staff]}}")
+        stream, other = (LiveStream(house, house.person(name, "staff")) for name in ("alice", "bob"))
+        while house.installation.database.maintain():
+            pass
+        with watching(stream, other), filled(disk):
+            pid, envoy = house.pid("gateway"), house.pid("envoy")
+            os.kill(pid, signal.SIGKILL)
+            house.wait_for_pid("gateway", other_than=pid, seconds=60)
+            house.settle(suspend(house.services, "alice", actor=ACTOR).seq)
+            assert eventually(lambda: bool(stream.ended))
+            assert not other.ended
+            assert house.pid("envoy") == envoy
+        assert eventually(lambda: house.lets_in("bob"))

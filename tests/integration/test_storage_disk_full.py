@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +14,8 @@ from doorward.storage.keystore import FileKeyStore
 from doorward.storage.sqlite.reserve import FILLER_ROWS
 from tests.support.ports import PlainKeys
 from tests.support.records import certificate
+from tests.support.small_disk import fill
+from tests.support.small_disk import small_disk as mounted
 from tests.support.sql_store import one_shot_database, sql_work, sqlite_database
 
 PASSPHRASE = b"correct horse battery staple"
@@ -25,27 +24,15 @@ PASSPHRASE = b"correct horse battery staple"
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 3 MB."""
-    yield from _mounted(tmp_path, "3m")
+    with mounted(tmp_path / "disk", megabytes=3, mode="0700") as folder:
+        yield folder
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 96 MB: its preallocated log has room for a checkpoint's pages and those of one filler row."""
-    yield from _mounted(tmp_path, "96m")
-
-
-def _mounted(tmp_path: Path, size: str) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)],
-        check=False,
-        capture_output=True,
-    )
-    if os.geteuid() != 0 or mounted.returncode:
-        pytest.skip("only root may mount a file system")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path / "disk", megabytes=96, mode="0700") as folder:
+        yield folder
 
 
 def test_a_full_disk(small_disk: Path) -> None:
@@ -74,14 +61,6 @@ def test_a_full_disk(small_disk: Path) -> None:
     database.close()
 
 
-def _fill(disk: Path) -> None:
-    """Fill the file system completely."""
-    with (disk / "other").open("ab", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(b"x" * 4096)
-    assert shutil.disk_usage(disk).free == 0
-
-
 def test_withdrawals_succeed_on_a_full_disk(disk: Path) -> None:
     """Traffic is refused early; changes of an administrator still succeed, in the reserved space."""
     database = sqlite_database(disk)
@@ -93,7 +72,7 @@ def test_withdrawals_succeed_on_a_full_disk(disk: Path) -> None:
         pass
     with work.change(traffic=True):
         pass
-    _fill(disk)
+    fill(disk)
     with pytest.raises(Unavailable) as caught, work.change(traffic=True):
         pass
     assert caught.value.code == "store-full"
@@ -105,7 +84,7 @@ def test_withdrawals_succeed_on_a_full_disk(disk: Path) -> None:
         assert stores.certificates.counts()["intended"] == 205
     # The parts are stopped: SQLite's log goes, and somebody takes that room too.
     database.close()
-    _fill(disk)
+    fill(disk)
     database = sqlite_database(disk)
     with sql_work(database).change() as stores:
         stores.certificates.add_intended(certificate(999))
@@ -118,7 +97,7 @@ def test_a_command_withdraws_on_a_full_disk(disk: Path) -> None:
     while database.maintain():
         pass
     database.close()
-    _fill(disk)
+    fill(disk)
     for number in range(3):
         command = one_shot_database(disk)
         with sql_work(command).change() as stores:
@@ -133,7 +112,7 @@ def test_a_disk_with_free_space_accepts_changes_again(disk: Path) -> None:
     database = sqlite_database(disk)
     while database.maintain():
         pass
-    _fill(disk)
+    fill(disk)
     assert database.reserve.is_low()
     for number in range(30):
         with sql_work(database).change() as stores:

@@ -14,6 +14,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from typing import TextIO
 
 from doorward.core.untrusted_text import escape_unprintable
@@ -94,10 +95,14 @@ class Screen:
         self.write(render(line, colour=colour) + "\n")
 
     def write(self, text: str) -> None:
-        """Write a safe text; characters that the stream's encoding lacks become escapes."""
+        """Write a safe text; characters that the stream's encoding lacks become escapes.
+
+        A note on standard error that cannot be written, as on a full disk, is lost: it must not end the work it is about.
+        """
         encoding = getattr(self.file, "encoding", None) or "utf-8"
-        self.file.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        self.file.flush()
+        with suppress(OSError) if self._stderr else nullcontext():
+            self.file.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self.file.flush()
 
 
 def lay_out(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:

@@ -103,6 +103,7 @@ class Gateway:
         self._stop = stop or threading.Event()
         self._threads: list[threading.Thread] = []
         self._api = api or load_api()
+        BALLAST.create(options.folder)
         key = load_assertion_key(options.folder / "keys" / "assertion.pem", services.factory)
         self.connections = build_connections(options, self._head())
         self.cutter = Cutter(
@@ -434,13 +435,13 @@ class Gateway:
         now = self._services.clock.now()
         self._record(EventType.ENVOY_DIED, {"pid": pid, "epoch": epoch, **how})
         # Envoy writes its log every 50 ms: the lines of its last requests may be missing.
-        self.ingest.note_gap(now - timedelta(milliseconds=500), now, "envoy-died")
+        self.ingest.note_gap(now - timedelta(milliseconds=500), now, "envoy-died", traffic=False)
 
     def _envoy_vanished(self, pid: int, epoch: int) -> None:
         """Record an Envoy that ended while no gateway ran, with the time since its last line: when it ended is unknown."""
         now = self._services.clock.now()
         self._record(EventType.ENVOY_DIED, {"epoch": epoch, **({"pid": pid} if pid else {})})
-        self.ingest.note_gap(min(self.ingest.last_written() or now, now), now, "envoy-died")
+        self.ingest.note_gap(min(self.ingest.last_written() or now, now), now, "envoy-died", traffic=False)
 
     def _running_statistics(self) -> tuple[EnvoyStatistics, int] | None:
         running = self.supervisor.running
@@ -456,7 +457,13 @@ class Gateway:
             return stores.changes.head()
 
     def _record(self, kind: EventType, data: dict[str, str | int]) -> None:
-        self._make_durable(new_event(self._services, kind, actor="system", data={"gateway": self.id, **data}))
+        """Record an event of the gateway itself, also in the space that is reserved for withdrawals.
+
+        Otherwise no gateway could start on a full disk, and the connections of an adopted Envoy would keep what is withdrawn.
+        """
+        event = new_event(self._services, kind, actor="system", data={"gateway": self.id, **data})
+        with self._services.work.change() as stores:
+            stores.outbox.add(event)
 
     def _make_durable(self, event: Event) -> None:
         self._services.work.record([event])

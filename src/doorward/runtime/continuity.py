@@ -66,9 +66,9 @@ class Continuity:
                 say = _log.warning if ended else _log.info
                 say("the database is new or was restored: all earlier sessions were ended", ended=ended)
             mark = json.dumps({"founded": changed_at, "head": self._head()}).encode()
-            if mark != text:
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, mark, 0)
+            if mark != text.rstrip():
+                # In the place of the old one, which is on the disk already: there may be no room for another block.
+                os.pwrite(descriptor, mark.ljust(len(text)), 0)
         finally:
             os.close(descriptor)
         return put_back

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
 import pytest
 
@@ -129,3 +131,14 @@ def test_a_narrow_encoding_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     Screen().print("✓ Zoë")
     stream.seek(0)
     assert stream.read() == "\\u2713 Zo\\xeb\n"
+
+
+def test_only_a_note_may_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note on standard error that a full disk does not take ends nothing; a result that is lost is an error."""
+    for name, screen in (("stderr", Screen(stderr=True)), ("stdout", Screen())):
+        full = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115  its end fails too
+        monkeypatch.setattr(sys, name, full)
+        with nullcontext() if name == "stderr" else pytest.raises(OSError, match="No space"):
+            screen.print("a line")
+        with suppress(OSError):
+            full.close()

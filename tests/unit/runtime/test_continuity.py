@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from datetime import timedelta
 
@@ -10,6 +12,7 @@ import pytest
 from doorward.audit.events import EventType
 from doorward.directory import principals as directory
 from doorward.runtime.continuity import Continuity
+from doorward.stores.records import ChangeKind
 from tests.support.factor_records import BANK, enrolment_ticket, session
 from tests.support.world import OPERATOR
 
@@ -119,3 +122,27 @@ def test_sessions_that_ended_by_themselves_are_told_of_no_more(world, watch, tmp
     (tmp_path / "continuity.json").unlink()
     assert watch.look()
     assert world.events(EventType.SESSION_ENDED) == []
+
+
+def test_a_full_disk_leaves_the_mark(world, watch, tmp_path, monkeypatch):
+    """It is replaced in its place: a write that fails leaves the old one, and no session ends because of it."""
+    open_session(world)
+    assert not watch.look()
+    mark = tmp_path / "continuity.json"
+    former = mark.read_bytes()
+    with world.work.change() as stores:
+        stores.changes.note(ChangeKind.PRINCIPAL, "per_one", world.clock.now())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", no_space)
+        with pytest.raises(OSError, match="No space"):
+            watch.look()
+    assert mark.read_bytes() == former
+    mark.write_bytes(former + b"    ")  # a longer one stood there
+    assert not watch.look()
+    assert not watch.look()
+    assert standing(world)[0] == 1
+
+
+def no_space(*_):
+    """A disk without room."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

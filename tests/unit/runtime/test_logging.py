@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -77,3 +79,21 @@ def test_traces_hold_no_values(stream: io.StringIO, monkeypatch: pytest.MonkeyPa
     assert "it failed after 26 characters" in text
     assert "fail" in text
     assert "correct-horse" not in text
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["full", "closed"])
+def test_a_line_that_cannot_be_written_is_lost(
+    closed: bool,  # noqa: FBT001  a case
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A full disk or a closed stream ends no thread that logs."""
+    with Path("/dev/full").open("w", buffering=1, encoding="utf-8") as full:
+        log = log_of("info", full, monkeypatch)  # type: ignore[arg-type]
+        if closed:
+            with contextlib.suppress(OSError):
+                full.close()
+        log.info("the door is open")
+        log.info("and stays so")
+        if not closed:  # what is buffered cannot be written at the end either
+            with contextlib.suppress(OSError):
+                full.close()

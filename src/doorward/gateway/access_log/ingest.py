@@ -244,15 +244,23 @@ class Ingest:
         except (OSError, OverflowError, ValueError):
             return None
 
-    def note_gap(self, began_at: datetime, ended_at: datetime, reason: str) -> None:
-        """Record that requests of this interval may be missing."""
+    def note_gap(self, began_at: datetime, ended_at: datetime, reason: str, *, traffic: bool = True) -> None:
+        """Record that requests of this interval may be missing.
+
+        Args:
+            began_at: the first moment.
+            ended_at: the last one.
+            reason: why.
+            traffic: as `UnitOfWork.change`; False if it happens rarely.
+        """
         event = new_event(
             self._services,
             EventType.ACCESS_GAP,
             actor="system",
             data={"gateway": self._gateway_id, "reason": reason, "from_at": began_at, "to_at": ended_at},
         )
-        self._services.work.record([event])
+        with self._services.work.change(traffic=traffic) as stores:
+            stores.outbox.add(event)
 
     def _rename(self) -> None:
         live = self._folder / LIVE

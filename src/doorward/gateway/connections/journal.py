@@ -238,8 +238,8 @@ class Journal:
         self.followed = NOTHING_FOLLOWED
         self._torn = False
         try:
-            self._read()
-            self._compact()
+            is_current = self._read()
+            self._open(is_current=is_current)
         except OSError as error:
             raise self._unavailable(error) from error
 
@@ -302,15 +302,30 @@ class Journal:
             os.close(self._file)
             self._file = -1
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Read the file; return whether there is one of this boot."""
         try:
             with self._path.open("rb") as file:
+                is_current = file.readline(MAX_LINE_BYTES + 1) == _heading(self._boot_id)
+                file.seek(0)
                 lines = iter(lambda: file.readline(MAX_LINE_BYTES + 1), b"")
                 live = parse_journal(self._note_followed(lines), self._boot_id)
         except FileNotFoundError:
-            return
+            return False
         self.adopted = tuple(live.values())
         self._lines = {cookie: render_entry(entry) for cookie, entry in live.items()}
+        return is_current
+
+    def _open(self, *, is_current: bool) -> None:
+        """Compact the file; on a full disk go on with the old one, or no gateway could withdraw anything any more."""
+        try:
+            self._compact()
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not is_current:
+                raise
+            self._path.with_name(self._path.name + ".new").unlink(missing_ok=True)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            self._torn = True  # its last line may be torn
 
     def _note_followed(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         for line in lines:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -253,3 +254,32 @@ def test_no_other_line_names_a_change(line: bytes) -> None:
 def test_a_mark_of_an_earlier_version_has_no_revision() -> None:
     """Then it is not known by which policy connections were compared."""
     assert parse_followed(b'{"followed":"1 policy x"}') == Followed(mark="1 policy x")
+
+
+def test_the_old_file_goes_on_where_no_new_one_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk a gateway starts with the journal that is there; without one of this boot it does not start."""
+    path = tmp_path / "journal"
+    first = Journal(path, boot_id="boot")
+    first.add(ENTRY)
+    first.close()
+    with path.open("ab") as file:
+        file.write(b'{"torn')
+    real = os.open
+
+    def full(name: object, *rest: object, **more: object) -> int:
+        if str(name).endswith(".new"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(name, *rest, **more)  # type: ignore[call-overload,no-any-return]
+
+    monkeypatch.setattr(os, "open", full)
+    second = Journal(path, boot_id="boot")
+    assert [one.cookie for one in second.adopted] == [ENTRY.cookie]
+    second.add(replace(ENTRY, cookie=8))
+    second.end(ENTRY.cookie)
+    second.close()
+    with pytest.raises(Unavailable):
+        Journal(path, boot_id="another")
+    monkeypatch.setattr(os, "open", real)
+    third = Journal(path, boot_id="boot")
+    assert [one.cookie for one in third.adopted] == [8]
+    third.close()
