@@ -81,13 +81,19 @@ def read_record(house: House) -> Record:
     return record
 
 
-def check_record(churn: Churn, record: Record, deaths: Sequence[float] = ()) -> int:
+def check_record(
+    churn: Churn,
+    record: Record,
+    deaths: Sequence[float] = (),
+    unwritten: Sequence[tuple[float, float]] = (),
+) -> int:
     """Hold what the people saw to what is on record; return how many answered requests are not there.
 
     Args:
         churn: has ended.
         record: read after that.
         deaths: when an Envoy was killed, seconds of the machine's clock.
+        unwritten: from when to when Envoy could not write its log.
     """
     assert record.twice == []
     assert [path for path, count in record.paths.items() if count > 1 and path[-1].isdigit()] == []
@@ -98,7 +104,8 @@ def check_record(churn: Churn, record: Record, deaths: Sequence[float] = ()) -> 
     seen = {one.path: one.arrived for watcher in churn.watchers for one in watcher.good}
     lost = seen.keys() - record.paths.keys()
     for path in lost:
-        assert any(-0.05 <= died - seen[path] <= LOST_SECONDS for died in deaths), (path, seen[path])
+        is_last = any(-0.05 <= died - seen[path] <= LOST_SECONDS for died in deaths)
+        assert is_last or any(began - 1 <= seen[path] <= ended + 1 for began, ended in unwritten), path
     assert len(record.gaps) >= len(deaths)
     for died in deaths:
         assert any(died <= at <= died + GAP_SECONDS for at in record.gaps), (died, record.gaps)
