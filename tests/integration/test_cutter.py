@@ -255,6 +255,21 @@ def test_listeners_are_never_found_as_connections(door: tuple[LittleDoor, Superv
     little, _ = door
     assert sockdiag.find(Endpoint(b"\x7f\0\0\1", little.port), Endpoint(b"\x7f\0\0\1", 1)) is None
     assert sockdiag.find(Endpoint(b"\x7f\0\0\1", 1), Endpoint(b"\x7f\0\0\1", 1)) is None
+
+
+def test_many_connections_are_found_in_one_batch(door: tuple[LittleDoor, Supervisor]) -> None:
+    """The kernel answers many requests at once as it answers each alone; a missing one disturbs none."""
+    little, _ = door
+    peers = [socket.create_connection(("127.0.0.1", little.port)) for _ in range(70)]
+    try:
+        pairs = [ends_of(one) for one in peers]
+        pairs.insert(3, (pairs[0][0], Endpoint(b"\x7f\0\0\1", 1)))
+        found = sockdiag.find_all(pairs)
+        assert found == [sockdiag.find(*pair) for pair in pairs]
+        assert [place for place, one in enumerate(found) if one is None] == [3]
+    finally:
+        for one in peers:
+            one.close()
     assert [one.state for one in sockdiag.dump_listeners(little.port)] == [TcpState.LISTEN]
 
 

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from doorward.core.entities import Reason
-from doorward.core.errors import RequestRefused
+from doorward.core.errors import RequestRefused, Unavailable
 from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
 from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint
@@ -98,22 +98,12 @@ class ConnectionRegistry:
                 `connection-condemned` for a connection that is about to be cut.
         """
         with self._lock:
-            if pending.cookie in self._condemned:
-                raise RequestRefused("connection-condemned", "this connection is being ended")
-            self._remove(pending.cookie)
-            source = source_of(pending.remote)
-            if len(self._pending) + len(self._live) >= self._max_total:
-                raise RequestRefused(
-                    "connections-exhausted",
-                    f"this gateway has {self._max_total} connections, as many as it may",
-                )
-            if self._sources.get(source, 0) >= self._max_per_source:
-                raise RequestRefused(
-                    "connections-per-source-exhausted",
-                    f"{pending.remote.host} has {self._max_per_source} connections, as many as one address may have",
-                )
-            self._pending[pending.cookie] = pending
-            self._sources[source] = self._sources.get(source, 0) + 1
+            self._begin(pending)
+
+    def begin_all(self, connections: Iterable[PendingConnection]) -> list[RequestRefused | None]:
+        """Do the same as `begin` for many connections at once; return for each the error that `begin` would raise."""
+        with self._lock:
+            return [_refusal_of(self._begin, one) for one in connections]
 
     def admit(self, connection: LiveConnection, *, judged_at: int) -> bool:
         """Make a pending connection live.
@@ -132,26 +122,48 @@ class ConnectionRegistry:
             Unavailable: the journal cannot be written; the connection stays pending.
         """
         with self._lock:
-            if connection.cookie not in self._pending or self._outdated(connection, judged_at):
+            if not self._may_admit(connection, judged_at):
                 return False
-            if connection.anonymous and not self._anonymous.has_room(source_of(connection.remote)):
-                raise RequestRefused(
-                    "anonymous-connections-exhausted",
-                    "the quota of connections without a good certificate is used up",
-                )
-            if (
-                not connection.anonymous
-                and len(self._by_principal.get(connection.principal_id, ())) >= self._max_per_principal
-            ):
-                raise RequestRefused(
-                    Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED.value,
-                    f"{connection.principal_id} has {self._max_per_principal} connections, as many as one principal may have",
-                )
             if self._journal:
                 self._journal.add(connection)
             self._remove_pending(connection.cookie)
             self._insert(connection)
             return True
+
+    def admit_all(
+        self, connections: Iterable[LiveConnection], *, judged_at: int
+    ) -> list[bool | RequestRefused]:
+        """Do the same as `admit` for many connections at once, with one write to the journal.
+
+        Returns:
+            For each connection what `admit` would return, or the refusal that it would raise.
+
+        Raises:
+            Unavailable: the journal cannot be written; every connection stays pending.
+        """
+        with self._lock:
+            outcomes: list[bool | RequestRefused] = []
+            admitted: list[LiveConnection] = []
+            for one in connections:
+                try:
+                    may = self._may_admit(one, judged_at)
+                    outcomes.append(may)
+                except RequestRefused as refusal:
+                    outcomes.append(refusal)
+                    continue
+                if may:
+                    # In the indexes at once: the next one of the same principal counts with it.
+                    self._remove_pending(one.cookie)
+                    self._insert(one)
+                    admitted.append(one)
+            if self._journal and admitted:
+                try:
+                    self._journal.add_all(admitted)
+                except Unavailable:
+                    for one in admitted:
+                        self._take_back(one)
+                    raise
+            return outcomes
 
     def refuse(self, cookie: int) -> None:
         """Forget a pending connection that was refused; Envoy ends it."""
@@ -252,6 +264,11 @@ class ConnectionRegistry:
         with self._lock:
             return self._live.get(cookie)
 
+    def get_all(self, cookies: Sequence[int]) -> list[LiveConnection | None]:
+        """Return the live connection of each of these cookies."""
+        with self._lock:
+            return [self._live.get(one) for one in cookies]
+
     def all(self) -> tuple[LiveConnection, ...]:
         """Return every live connection."""
         with self._lock:
@@ -328,6 +345,49 @@ class ConnectionRegistry:
             return len(self._pending) + len(self._live)
 
     # inside the lock
+
+    def _begin(self, pending: PendingConnection) -> None:
+        if pending.cookie in self._condemned:
+            raise RequestRefused("connection-condemned", "this connection is being ended")
+        self._remove(pending.cookie)
+        source = source_of(pending.remote)
+        if len(self._pending) + len(self._live) >= self._max_total:
+            raise RequestRefused(
+                "connections-exhausted",
+                f"this gateway has {self._max_total} connections, as many as it may",
+            )
+        if self._sources.get(source, 0) >= self._max_per_source:
+            raise RequestRefused(
+                "connections-per-source-exhausted",
+                f"{pending.remote.host} has {self._max_per_source} connections, as many as one address may have",
+            )
+        self._pending[pending.cookie] = pending
+        self._sources[source] = self._sources.get(source, 0) + 1
+
+    def _may_admit(self, connection: LiveConnection, judged_at: int) -> bool:
+        if connection.cookie not in self._pending or self._outdated(connection, judged_at):
+            return False
+        if connection.anonymous and not self._anonymous.has_room(source_of(connection.remote)):
+            raise RequestRefused(
+                "anonymous-connections-exhausted",
+                "the quota of connections without a good certificate is used up",
+            )
+        if (
+            not connection.anonymous
+            and len(self._by_principal.get(connection.principal_id, ())) >= self._max_per_principal
+        ):
+            raise RequestRefused(
+                Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED.value,
+                f"{connection.principal_id} has {self._max_per_principal} connections, as many as one principal may have",
+            )
+        return True
+
+    def _take_back(self, connection: LiveConnection) -> None:
+        """Make a connection pending again, because its line could not be written."""
+        self._remove_live(connection.cookie)
+        self._pending[connection.cookie] = connection
+        source = source_of(connection.remote)
+        self._sources[source] = self._sources.get(source, 0) + 1
 
     def _take(self, timers: TimerQueue, now: datetime) -> tuple[LiveConnection, ...]:
         cookies = timers.take(now)
@@ -414,6 +474,14 @@ class ConnectionRegistry:
         self._sources[source] -= 1
         if not self._sources[source]:
             del self._sources[source]
+
+
+def _refusal_of(begin: Callable[[PendingConnection], None], one: PendingConnection) -> RequestRefused | None:
+    try:
+        begin(one)
+    except RequestRefused as refusal:
+        return refusal
+    return None
 
 
 def source_of(remote: Endpoint) -> bytes:

@@ -1,4 +1,4 @@
-"""Asking the kernel about TCP sockets: find one, list those of a listener, destroy one.
+"""Asking the kernel about TCP sockets: find one or many, list those of a listener, destroy one.
 
 Not here: who a connection belongs to (registry) and when it must end (cutter, reconciler).
 Standard: Linux sock_diag(7), NETLINK_SOCK_DIAG; `linux/inet_diag.h`, `linux/sock_diag.h`.
@@ -38,6 +38,8 @@ _BRIEF = struct.Struct("=BBxx2s2s16s16xIII")  # its beginning, enough to skip a 
 _ERRNO = struct.Struct("=i")
 _PORT = struct.Struct("!H")
 _ONE_ANSWER_BYTES = 2048  # an inet_diag_msg is 72 bytes; small attributes may follow
+_ASKED_AT_ONCE = 64
+"""Requests in one datagram: 4.6 KB, and their answers are far from filling the socket's buffer."""
 _LISTING_BYTES = 1 << 16  # the kernel fills at most 32 KiB per message of a listing
 
 
@@ -116,7 +118,61 @@ def find(local: Endpoint, remote: Endpoint) -> SocketFacts | None:
         if error.errno == errno.ENOENT:
             return None
         raise _unavailable(error) from error
-    # If no connection matches, the kernel returns the listener.
+    return _matching(facts, remote)
+
+
+def find_all(pairs: Sequence[tuple[Endpoint, Endpoint]]) -> list[SocketFacts | Unavailable | None]:
+    """Do the same as `find` for many connections: the requests go to the kernel together (about 5 µs for each).
+
+    Args:
+        pairs: the listener's side and the peer's side of each.
+
+    Returns:
+        For each pair, in this order, what `find` would return, or the error that it would raise.
+    """
+    found: list[SocketFacts | Unavailable | None] = []
+    for start in range(0, len(pairs), _ASKED_AT_ONCE):
+        some = pairs[start : start + _ASKED_AT_ONCE]
+        try:
+            found += _find_some(some)
+        except OSError as error:
+            found += [_unavailable(error)] * len(some)
+    return found
+
+
+def _find_some(pairs: Sequence[tuple[Endpoint, Endpoint]]) -> list[SocketFacts | Unavailable | None]:
+    """Send all requests as one datagram; the kernel has queued the answer to each of them when it returns."""
+    netlink = _channel.open()
+    places: dict[int, int] = {}
+    requests = []
+    for place, (local, remote) in enumerate(pairs):
+        number = _channel.next_sequence()
+        places[number] = place
+        body = _query(local, remote, _NO_COOKIE)
+        requests.append(
+            _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _REQUEST, number, 0) + body
+        )
+    netlink.send(b"".join(requests))
+    found: list[SocketFacts | Unavailable | None] = [None] * len(pairs)
+    while places:
+        for answer, sequence, payload in _messages(netlink.recv(_ONE_ANSWER_BYTES, socket.MSG_DONTWAIT)):
+            place = places.pop(sequence, -1)
+            if place >= 0:
+                found[place] = _found(answer, payload, pairs[place][1])
+    return found
+
+
+def _found(answer: int, payload: bytes, remote: Endpoint) -> SocketFacts | Unavailable | None:
+    try:
+        if answer == _NLMSG_ERROR:
+            _raise_refusal(payload)
+        return _matching(_facts(payload), remote)
+    except OSError as error:
+        return None if error.errno == errno.ENOENT else _unavailable(error)
+
+
+def _matching(facts: SocketFacts, remote: Endpoint) -> SocketFacts | None:
+    """Return the facts if they are of this connection: if none matches, the kernel returns the listener."""
     if facts.state is TcpState.LISTEN or facts.remote.port != remote.port:
         return None
     return facts if facts.remote.address == remote.address else None
@@ -289,6 +345,10 @@ class _Channel(threading.local):
         self.sequence = 0
         self.netlink: _NetlinkSocket | None = None
 
+    def next_sequence(self) -> int:
+        self.sequence = self.sequence % 0xFFFF_FFFF + 1
+        return self.sequence
+
     def open(self) -> socket.socket:
         # A forked child must not read the answers to its parent's requests.
         if self.netlink is None or self.netlink.owner != os.getpid():
@@ -326,10 +386,9 @@ def _list(body: bytes) -> Iterator[bytes]:
 
 
 def _send(kind: int, flags: int, body: bytes) -> tuple[socket.socket, int]:
-    netlink = _channel.open()
-    _channel.sequence = _channel.sequence % 0xFFFF_FFFF + 1
-    netlink.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, _channel.sequence, 0) + body)
-    return netlink, _channel.sequence
+    netlink, number = _channel.open(), _channel.next_sequence()
+    netlink.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, number, 0) + body)
+    return netlink, number
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:

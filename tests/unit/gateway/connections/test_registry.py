@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -235,3 +236,59 @@ def test_certificates_that_left_are_remembered_once_and_within_a_limit(
         registry.forget(cookie)
     assert registry.take_seen().keys() == {"crt_1", "crt_2", "crt_4"}
     assert registry.take_seen().keys() == {"crt_4"}
+
+
+def test_many_begin_and_are_admitted_at_once(tmp_path: Path) -> None:
+    """Each of many connections gets the outcome that it would get alone, and the journal has those that were admitted."""
+    registry = ConnectionRegistry(
+        Journal(tmp_path / "journal", boot_id="b"), max_total=4, max_per_principal=2
+    )
+    registry.begin(pending(9))
+    registry.admit(live(9, principal_id="per_z"), judged_at=0)
+    registry.condemn(9)
+    begun = registry.begin_all([pending(1), pending(9), pending(2), pending(3), pending(4), pending(5)])
+    assert [one and one.code for one in begun] == [
+        None,
+        "connection-condemned",
+        None,
+        None,
+        None,
+        "connections-exhausted",
+    ]
+    registry.note_change(5, frozenset({"crt_b"}))
+    outcomes = registry.admit_all(
+        [live(1), live(2, certificate_id="crt_b", principal_id="per_b"), live(3), live(4), live(7)],
+        judged_at=4,
+    )
+    assert [one if isinstance(one, bool) else one.code for one in outcomes] == [
+        True,
+        False,
+        True,
+        "principal-connections-exhausted",
+        False,
+    ]
+    assert registry.pending() == {2, 4}
+    assert [one and one.cookie for one in registry.get_all([1, 2, 3, 4])] == [1, None, 3, None]
+    adopted = Journal(tmp_path / "journal", boot_id="b").adopted
+    assert sorted(one.cookie for one in adopted if not one.was_condemned) == [1, 3]
+
+
+def test_what_cannot_be_written_down_together_stays_pending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the journal's disk is full, none of the connections is admitted, and none of their lines stays in the file."""
+    path = tmp_path / "journal"
+    registry = ConnectionRegistry(Journal(path, boot_id="b"))
+    registry.begin_all([pending(1), pending(2)])
+    before, real = path.read_bytes(), os.write
+    monkeypatch.setattr(os, "write", lambda file, data: real(file, data[: len(data) - 10]))
+    with pytest.raises(Unavailable) as caught:
+        registry.admit_all([live(1), live(2)], judged_at=0)
+    assert caught.value.code == "journal-unavailable"
+    monkeypatch.setattr(os, "write", real)
+    assert registry.pending() == {1, 2}
+    assert registry.all() == ()
+    assert registry.of_principal("per_a") == ()
+    assert path.read_bytes() == before
+    assert registry.admit_all([live(1), live(2)], judged_at=0) == [True, True]
+    assert sorted(one.cookie for one in Journal(path, boot_id="b").adopted) == [1, 2]

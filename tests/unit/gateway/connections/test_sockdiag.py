@@ -145,3 +145,56 @@ def test_no_listeners_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without listeners the kernel is not asked, and nothing can be taken for ours."""
     monkeypatch.setattr(sockdiag, "_list", lambda _: pytest.fail("the kernel was asked"))
     assert sockdiag.dump([]).cookies == frozenset()
+
+
+class FakeKernel:
+    """A netlink socket: it takes requests for connections and has an answer for each, in the order given."""
+
+    def __init__(self, *answers: tuple[int, bytes] | None) -> None:
+        self._answers = list(answers)
+        self._queue: list[bytes] = []
+        self.datagrams = 0
+
+    def send(self, data: bytes) -> None:
+        self.datagrams += 1
+        offset = 0
+        while offset < len(data):
+            length, _kind, _flags, sequence, _port = struct.unpack_from("=IHHII", data, offset)
+            offset += length
+            one = self._answers.pop(0)
+            if one is not None:
+                kind, body = one
+                self._queue.append(struct.pack("=IHHII", 16 + len(body), kind, 0, sequence, 0) + body)
+
+    def recv(self, _size: int, _flags: int) -> bytes:
+        if not self._queue:
+            raise BlockingIOError(errno.EAGAIN, "nothing is queued")
+        return self._queue.pop()
+
+
+FOUND = (20, answer(2, 1, LOCAL.address, REMOTE.address))
+LISTENER = (20, answer(2, 10, LOCAL.address, b"\0\0\0\0"))
+ABSENT = (2, struct.pack("=i", -errno.ENOENT))
+REFUSED = (2, struct.pack("=i", -errno.EPERM))
+
+
+def test_many_are_asked_for_in_one_datagram(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pair gets its own answer, in any order of the answers: a connection, nothing, the listener, an error."""
+    kernel = FakeKernel(FOUND, ABSENT, LISTENER, REFUSED, FOUND)
+    monkeypatch.setattr(sockdiag._Channel, "open", lambda _: kernel)
+    found = sockdiag.find_all([(LOCAL, REMOTE)] * 5)
+    assert kernel.datagrams == 1
+    assert found[0] == found[4] is not None
+    assert found[1:3] == [None, None]
+    assert isinstance(found[3], Unavailable)
+    assert sockdiag.find_all([]) == []
+
+
+def test_a_lost_answer_makes_nobody_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the kernel dropped an answer, the requests of that datagram are Unavailable; the others are answered."""
+    kernel = FakeKernel(*[FOUND] * 3, None, *[FOUND] * 66)
+    monkeypatch.setattr(sockdiag._Channel, "open", lambda _: kernel)
+    found = sockdiag.find_all([(LOCAL, REMOTE)] * 70)
+    assert kernel.datagrams == 2
+    assert all(isinstance(one, Unavailable) for one in found[:64])
+    assert all(isinstance(one, SocketFacts) for one in found[64:])
