@@ -7,6 +7,7 @@ import dataclasses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from doorward.access.known_admissions import is_repeatable_policy
 from doorward.gateway.following.permissions import PermissionsCache
 from doorward.policy.decision import permissions_of
 from doorward.policy.equivalence import SubjectEquivalence
@@ -35,6 +36,36 @@ def test_a_word_tells_its_viewer_what_it_can_tell_apart(
     view = key.discriminator(values)
     if any(key.judge(value, one) is not key.judge(value, other) for value in values):
         assert view(one) != view(other)
+
+
+@given(st.sampled_from(sorted(BY_WORD)), st.data(), subjects, subjects)
+@settings(max_examples=examples(1500))
+def test_a_word_about_the_certificate_sees_neither_source_nor_time(
+    word: str, data: st.DataObject, one: Subject, other: Subject
+) -> None:
+    """A word that says that it does not depend on the single connection answers alike for each source and time.
+
+    An admission is repeated for other connections of the same certificate (`access.known_admissions`).
+    """
+    key = BY_WORD[word]
+    value = data.draw(word_values[word])
+    if not key.of_connection:
+        moved = dataclasses.replace(one, source=other.source, time=other.time)
+        assert key.judge(value, one) is key.judge(value, moved)
+        assert not key.timed
+
+
+@given(apps, subjects, subjects)
+@settings(max_examples=examples(1500))
+def test_a_repeatable_policy_sees_neither_source_nor_time(
+    app: AppPolicy, one: Subject, other: Subject
+) -> None:
+    """What one certificate decides alone is the same for each source and time, with no moment of a change."""
+    if is_repeatable_policy(app):
+        moved = dataclasses.replace(one, source=other.source, time=other.time)
+        found = permissions_of(app, TENANT, APP_ID, one)
+        assert found == permissions_of(app, TENANT, APP_ID, moved)
+        assert (found.changes_at, found.loses_at) == (None, None)
 
 
 @given(apps, subjects, subjects)

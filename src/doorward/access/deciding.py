@@ -145,6 +145,10 @@ class AccessDecider:
             decision.partner_id
         )
 
+    def deadline_of(self, decision: AccessDecision, opened_at: datetime) -> datetime:
+        """Return the deadline of a connection that repeats a decision (`known_admissions`), by the same rule as the first."""
+        return self._deadline(decision.ends, opened_at)
+
     def _find(self, context: ConnectionContext, presented: bytes | None) -> ConnectionAssessment:
         sha256 = hashlib.sha256(presented).hexdigest() if presented is not None else ""
         with self._services.work.read() as stores:
@@ -292,7 +296,7 @@ class AccessDecider:
         """Compute the deadline, and do step 6."""
         deadline, permissions = now, assessment.permissions
         if assessment.admitted:
-            deadline = self._deadline(assessment, context)
+            deadline = self._deadline(assessment.judgement.ends, context.opened_at)
             event = write_admitted(
                 self._services,
                 self._gateway_id,
@@ -324,6 +328,7 @@ class AccessDecider:
             partner_id=assessment.partner_id,
             evidence_index=assessment.evidence_index,
             sessions=assessment.sessions,
+            ends=assessment.judgement.ends,
         )
 
     def _until(self, assessment: ConnectionAssessment, deadline: datetime) -> datetime:
@@ -331,8 +336,8 @@ class AccessDecider:
         loses_at = assessment.permissions.loses_at if assessment.permissions is not None else None
         return deadline if loses_at is None else min(deadline, loses_at)
 
-    def _deadline(self, assessment: ConnectionAssessment, context: ConnectionContext) -> datetime:
-        longest, ends = context.opened_at + self._lifetime, assessment.judgement.ends
+    def _deadline(self, ends: datetime | None, opened_at: datetime) -> datetime:
+        longest = opened_at + self._lifetime
         return longest if ends is None else min(longest, ends)
 
     def _issuers_of(self, stores: Stores, snapshot: PolicySnapshot) -> _Issuers:

@@ -129,6 +129,7 @@ class AccessDecision:
         partner_id: the partner that issued the certificate; empty for our own authority.
         evidence_index: the evidence by which the certificate was judged (`AccessDecider.is_current`).
         sessions: the holder's sessions at this application.
+        ends: when the certificate, its path or the evidence about it ends; None if that is not known.
     """
 
     verdict: Verdict
@@ -145,6 +146,7 @@ class AccessDecision:
     partner_id: str = ""
     evidence_index: EvidenceIndex | None = None
     sessions: SessionStatus = NO_SESSIONS
+    ends: datetime | None = None
 
     @property
     def principal(self) -> Principal | None:

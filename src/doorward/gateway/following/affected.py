@@ -1,6 +1,6 @@
-"""Which connections changes affect: ids for judgements that are under way, and the live connections themselves.
+"""Which live connections changes affect.
 
-Not here: judging them again (reassessing), and the order of the steps (follower).
+Not here: the ids that changes affect (`stores.affected_ids`), judging them again (reassessing), and the order of the steps (follower).
 """
 
 from __future__ import annotations
@@ -12,26 +12,6 @@ from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.stores.certificate_choice import CertificateChoice
 from doorward.stores.records import ChangeKind, ChangeRecord
-
-_NAMING = frozenset(
-    {
-        ChangeKind.CERTIFICATE,
-        ChangeKind.PRINCIPAL,
-        ChangeKind.ORDER,
-        ChangeKind.PARTNER,
-        ChangeKind.EVIDENCE,
-        ChangeKind.SESSION_KEY,
-        ChangeKind.CHOICE,
-    }
-)
-"""Kinds of changes that affect only their subject."""
-
-
-def affected_ids(changes: Sequence[ChangeRecord]) -> frozenset[str] | None:
-    """Return the ids that these changes may affect; None means all."""
-    if any(change.kind not in _NAMING for change in changes):
-        return None
-    return frozenset(change.subject for change in changes)
 
 
 class AffectedConnections:

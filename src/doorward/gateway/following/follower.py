@@ -37,12 +37,13 @@ from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
 from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.following import reassessing
 from doorward.gateway.following.adopted import AdoptedConnections
-from doorward.gateway.following.affected import AffectedConnections, affected_ids
+from doorward.gateway.following.affected import AffectedConnections
 from doorward.gateway.following.change_mark import render_mark
 from doorward.gateway.following.error_log import ThrottledErrorLog
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.permissions import PermissionsCache
 from doorward.policy.model import AppPolicy
+from doorward.stores.affected_ids import affected_ids
 from doorward.stores.policy_snapshot import SNAPSHOT_CHANGES, PolicySnapshots
 from doorward.stores.records import ChangeKind, ChangeRecord
 from doorward.stores.services import Services

@@ -35,11 +35,14 @@ class SelectorKey(ABC, Generic[V]):
         word: the key in the document; `certificate.issuer` is `issuer` in the mapping `certificate`.
         needs_issuer: whether the key needs `certificate.issuer` if the application trusts several authorities.
         timed: whether its answer may change although no fact changes (`next_change`).
+        of_connection: whether its answer may differ between two connections with the same certificate, because it depends
+            on the source or the time. A new word counts as such until it says otherwise.
     """
 
     word: str
     needs_issuer: bool = False
     timed: bool = False
+    of_connection: bool = True
 
     @abstractmethod
     def read(self, reader: NodeReader, node: Node, key: str) -> V | None:
@@ -86,6 +89,8 @@ class SelectorKey(ABC, Generic[V]):
 class NamesKey(SelectorKey[frozenset[str]]):
     """A selector key with a list of names or patterns: one of them must match one of the subject's facts.
 
+    The facts are those of the principal and its certificate, so `of_connection` is False.
+
     Args:
         word: see `SelectorKey`.
         parse: from the text in the document to its canonical spelling; raises `MalformedInput`.
@@ -93,6 +98,8 @@ class NamesKey(SelectorKey[frozenset[str]]):
         widen: from a fact or a pattern to itself and every pattern that covers it.
         needs_issuer: see `SelectorKey`.
     """
+
+    of_connection = False
 
     def __init__(
         self,

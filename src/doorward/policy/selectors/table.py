@@ -34,7 +34,8 @@ class Selector:
     Args:
         conditions: each key once, with its value; `select` puts them into the order of the table.
 
-    `text` is the same for equal selectors and for no others; `timed` says whether a key depends on the time.
+    `text` is the same for equal selectors and for no others; `timed` says whether a key depends on the time, and
+    `of_connection` whether one depends on more than the principal and its certificate.
 
     Raises:
         ValueError: there is no condition, or no principal could ever match.
@@ -43,6 +44,7 @@ class Selector:
     conditions: tuple[tuple[str, Hashable], ...]
     text: str = field(init=False, compare=False, repr=False)
     timed: bool = field(init=False, compare=False, repr=False)
+    of_connection: bool = field(init=False, compare=False, repr=False)
     _judges: tuple[tuple[SelectorKey[Any], Any], ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -55,6 +57,7 @@ class Selector:
         text = ";".join(f"{key.word}={key.render(value)}" for key, value in judges)
         object.__setattr__(self, "text", text)
         object.__setattr__(self, "timed", any(key.timed for key, _ in judges))
+        object.__setattr__(self, "of_connection", any(key.of_connection for key, _ in judges))
         object.__setattr__(self, "_judges", judges)
         self._check_possible()
 

@@ -18,11 +18,11 @@ from doorward.directory import principals as directory
 from doorward.gateway.connections.journal import Journal
 from doorward.gateway.following import follower as module
 from doorward.gateway.following import reassessing
-from doorward.gateway.following.affected import affected_ids
 from doorward.gateway.following.change_mark import find_marked
 from doorward.gateway.following.follower import POLL_SECONDS
 from doorward.pki.csr import build_csr
 from doorward.stores import policy_snapshot
+from doorward.stores.affected_ids import affected_ids
 from doorward.stores.records import ChangeKind, ChangeRecord
 from tests.support.ports import NOON, Impatient
 from tests.support.world import DOCUMENT
