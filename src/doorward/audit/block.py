@@ -23,6 +23,7 @@ from typing import NamedTuple
 from doorward.audit.catalogue import Retention
 from doorward.audit.events import Event
 from doorward.audit.leaf import SALT_BYTES, CommitmentOpening, derive_salts, render_leaf
+from doorward.audit.values import render_moment
 
 MAX_BLOCK_EVENTS = 4096
 """Events of one block: three megabytes of leaves."""
@@ -66,11 +67,14 @@ class BlockBuilder:
         retention: how long their personal data is kept.
         at: the time of all events, aware, UTC.
         seeds: new random values of 32 bytes, one for each subject.
+
+    `at_text` is the time as it stands in the leaves.
     """
 
     def __init__(self, tenant: str, retention: Retention, at: datetime, seeds: Iterator[bytes]) -> None:
         self.ids: list[str] = []
-        self._tenant, self._retention, self._at, self._seeds = tenant, retention, at, seeds
+        self.tenant, self.retention, self.at_text = tenant, retention, render_moment(at)
+        self._at, self._seeds = at, seeds
         self._leaves: list[bytes] = []
         self._subjects: dict[str, _Subject] = {}
 
@@ -100,7 +104,7 @@ class BlockBuilder:
         Raises:
             ValueError: the event is of another tenant, retention class or time than the block: a fault of the caller.
         """
-        if (event.tenant, event.retention, event.at) != (self._tenant, self._retention, self._at):
+        if (event.tenant, event.retention, event.at) != (self.tenant, self.retention, self._at):
             raise ValueError("the event does not belong into this block")
         opened = []
         for name, value in event.personal.items():
@@ -114,8 +118,8 @@ class BlockBuilder:
     def build(self) -> SealedBlock:
         """Return the block."""
         return SealedBlock(
-            tenant=self._tenant,
-            retention=self._retention,
+            tenant=self.tenant,
+            retention=self.retention,
             at=self._at,
             ids=self.ids,
             leaves=self._leaves,

@@ -101,6 +101,13 @@ class EventLimiter:
         mine.count = _counted(mine.count, kind, key, at, claimed)
         return False
 
+    def give_back(self, key: str) -> None:
+        """Take back one event that was admitted singly in this window: it did not happen."""
+        mine = self._keys.get(key)
+        if mine is not None and mine.singles:
+            mine.singles -= 1
+            self._singles -= 1
+
     def is_over(self, now: datetime) -> bool:
         """Return whether the window has ended; it also ends if the clock was set back."""
         return self._began is not None and not timedelta(0) <= now - self._began < WINDOW

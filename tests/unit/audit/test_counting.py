@@ -35,6 +35,19 @@ def test_a_few_are_single_and_the_rest_is_counted() -> None:
     assert (count.first, count.last, count.claimed) == (NOON + seconds[2], NOON + seconds[4], "n2")
 
 
+def test_an_event_that_did_not_happen_is_given_back() -> None:
+    """It leaves room for one more, for its key and in total; what was never admitted gives nothing back."""
+    limiter = EventLimiter(limits=EventLimits(per_key=1, in_total=1, max_keys=3))
+    limiter.give_back("a")
+    assert limiter.admit(KIND, "a", NOON)
+    limiter.give_back("b")
+    assert not limiter.admit(KIND, "b", NOON)
+    limiter.give_back("b")
+    assert not limiter.admit(KIND, "b", NOON)
+    limiter.give_back("a")
+    assert limiter.admit(KIND, "b", NOON)
+
+
 def test_all_keys_together_have_a_limit() -> None:
     """Two events of each of three keys are six; the sixth is counted."""
     limiter = EventLimiter(limits=SMALL)
