@@ -166,6 +166,11 @@ class CertificateRateLimiter:
                 self._limiter.close()
             return self._limiter.admit(EventType.CONNECTION_ADMITTED.value, certificate_id, now)
 
+    def give_back(self, certificate_id: str) -> None:
+        """Take back a connection that `allows` counted: it is judged once more, and counted then."""
+        with self._lock:
+            self._limiter.give_back(certificate_id)
+
 
 def parse_stored_limiter(state: str) -> EventLimiter:
     """Return the limiter of a stored state; an empty one if the state cannot be parsed."""

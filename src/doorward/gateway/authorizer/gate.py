@@ -111,6 +111,11 @@ class PolicyGate:
             )
             return self._revision <= revision and self._enforces(application_id, policy)
 
+    def enforces(self, revision: int, application_id: str, policy: AppPolicy) -> bool:
+        """Return what `wait` would return now, without waiting."""
+        with self._condition:
+            return self._revision <= revision and self._enforces(application_id, policy)
+
     def _will_not(self, revision: int, application_id: str) -> bool:
         is_closed = self._revision >= revision and application_id in self._closed
         return self._revision > revision or self._refused >= revision or is_closed

@@ -1,6 +1,6 @@
 """The authorizer: Envoy asks one question for each connection, and the authorizer answers yes or no.
 
-Not here: the judgement (`access.deciding`) and the gRPC server around it (`server`).
+Not here: the judgement (`access.deciding`), the known certificates of which many are answered together (`rounds`), and the gRPC server around it (`server`).
 
 The steps:
 1. read application, run of Envoy and kernel socket from the call's metadata, which only our own configuration
@@ -25,10 +25,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -37,29 +36,24 @@ from doorward.access.deciding import AccessDecider
 from doorward.access.decision import AccessDecision, ConnectionContext
 from doorward.audit.counting import UNKNOWN_SOURCE, source_key
 from doorward.audit.events import Event, EventType
-from doorward.core.entities import TENANT, Outcome, Reason
-from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
+from doorward.core.entities import Outcome, Reason
+from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
 from doorward.core.ports import Clock
-from doorward.enforcement.envoy.names import JUDGED, NOBODY, NOT_REFUSED, AuthorizerMetadata, ConnectionFact
-from doorward.enforcement.transition import class_token
+from doorward.enforcement.envoy.names import JUDGED, ConnectionFact
 from doorward.gateway.access_log.counting import CertificateRateLimiter, ConnectionEventLimiter, LogLimiter
-from doorward.gateway.authorizer.anonymous import UNKNOWN_FACTS, anonymous_facts
+from doorward.gateway.authorizer.anonymous import UNKNOWN_FACTS
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.calls import CheckResult
+from doorward.gateway.authorizer.facts import FactsBuilder
 from doorward.gateway.authorizer.gate import PolicyGate
+from doorward.gateway.authorizer.identifying import begin_pending, read_identity
 from doorward.gateway.authorizer.judgement_budget import JudgementBudget
 from doorward.gateway.authorizer.measuring import ALLOWED, ANONYMOUS, ConnectionMeter, Step
 from doorward.gateway.connections.connection import LiveConnection, PendingConnection
-from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
+from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.connections.registry import ConnectionRegistry, source_of
-from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
-from doorward.policy.decision import permissions_of
-from doorward.policy.grants import GRANTS_LIMIT_BYTES, grants_fit, render_grants
-from doorward.policy.model import AppPolicy
-from doorward.policy.paths import owner_segment
+from doorward.gateway.connections.sockdiag import SocketFacts
 from doorward.stores.certificate_choice import CertificateChoice
-from doorward.wire.client_cert import render_client_cert
-from doorward.wire.header_text import encode_header_text
 
 ATTEMPTS = 20
 """Judgements of one connection before it is refused; a further judgement needs a change in between."""
@@ -73,8 +67,6 @@ LARGEST_CERTIFICATE = 64 * 1024
 """Of URL-encoded PEM; a leaf with a 8192-bit RSA key is under 8 KiB."""
 
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-_APPLICATION = re.compile(r"app_[a-z0-9]{1,40}")
-_CONNECTION = re.compile(r"[0-9]{1,20}")
 
 _log = structlog.get_logger("doorward.authorizer")
 
@@ -93,6 +85,7 @@ class AuthorizerPorts:
         rate_limiter: limits how many connections a certificate may open.
         note_over_limit: called with the reason if a connection was refused because of a limit of its holder.
         refuse_once: whether this certificate is to be refused once, because the person wants to show another one.
+        admitted: called for each admission, with the certificate as Envoy sent it; never raises (`rounds`).
     """
 
     find: Callable[[Endpoint, Endpoint], SocketFacts | None]
@@ -104,6 +97,7 @@ class AuthorizerPorts:
     rate_limiter: CertificateRateLimiter
     note_over_limit: Callable[[AccessDecision, ConnectionContext, Reason], None] = lambda *_: None
     refuse_once: Callable[[CertificateChoice], bool] = lambda _: False
+    admitted: Callable[[str, LiveConnection, AccessDecision, Mapping[str, str]], None] = lambda *_: None
 
 
 class Authorizer:
@@ -123,7 +117,7 @@ class Authorizer:
         self._decider = decider
         self._connections = connections
         self._gate = gate
-        self._signer = signer
+        self._facts = FactsBuilder(signer, ports.application_name)
         self._clock = clock
         self._log_limiter = LogLimiter(clock)
         self._budget = JudgementBudget(clock)
@@ -141,8 +135,12 @@ class Authorizer:
         """
         with self.meter.measure(Step.WHOLE):
             result = self._check(certificate, metadata)
-        self.meter.count(_outcome(result))
+        self.count(result)
         return result
+
+    def count(self, result: CheckResult) -> None:
+        """Count an answer by its first reason."""
+        self.meter.count(_outcome(result))
 
     def _check(self, certificate: str, metadata: Mapping[str, str]) -> CheckResult:
         pending: PendingConnection | None = None
@@ -150,16 +148,20 @@ class Authorizer:
             pending = self._identify(metadata)
             self._connections.begin(pending)
             return self._judge(pending, certificate)
-        except DoorwardError as error:
-            self._note_refusal(pending, error)
-            refusal = self._refuse(pending, error.code)
-            if not isinstance(error, Unavailable) or pending is None:
-                return refusal
-            explains = self._gate.has_refusal_page(pending.application_id)
-            return replace(refusal, facts=UNKNOWN_FACTS) if explains else refusal
-        except Exception:  # noqa: BLE001  fail closed after any error, and go on serving
-            _log.exception("the authorizer failed; the connection is refused")
-            return self._refuse(pending, INTERNAL_ERROR)
+        except Exception as error:  # noqa: BLE001  fail closed after any error, and go on serving
+            return self.refuse_for(pending, error)
+
+    def refuse_for(self, pending: PendingConnection | None, error: Exception) -> CheckResult:
+        """Refuse a connection because of an error, undo what was registered, and count it."""
+        if not isinstance(error, DoorwardError):
+            _log.error("the authorizer failed; the connection is refused", exc_info=error)
+            return self.refuse(pending, INTERNAL_ERROR)
+        self._note_refusal(pending, error)
+        refusal = self.refuse(pending, error.code)
+        if not isinstance(error, Unavailable) or pending is None:
+            return refusal
+        explains = self._gate.has_refusal_page(pending.application_id)
+        return replace(refusal, facts=UNKNOWN_FACTS) if explains else refusal
 
     def _note_refusal(self, pending: PendingConnection | None, error: DoorwardError) -> None:
         """Count a refusal without a judgement, which has no event of its own, and log some of them."""
@@ -169,33 +171,18 @@ class Authorizer:
             _log.warning("connection refused", code=error.code, detail=error.detail)
 
     def _identify(self, metadata: Mapping[str, str]) -> PendingConnection:
-        application = metadata.get(AuthorizerMetadata.APPLICATION.value, "")
-        connection = metadata.get(AuthorizerMetadata.CONNECTION.value, "")
-        if not _APPLICATION.fullmatch(application) or not _CONNECTION.fullmatch(connection):
-            raise MalformedInput("check-malformed", "the call names no application or no connection")
         epoch = self._ports.epoch()
-        if metadata.get(AuthorizerMetadata.EPOCH.value) != str(epoch):
-            raise RequestRefused("envoy-replaced", "the connection is one of an Envoy that was replaced")
-        local = parse_endpoint(metadata.get(AuthorizerMetadata.LOCAL.value, ""))
-        remote = parse_endpoint(metadata.get(AuthorizerMetadata.REMOTE.value, ""))
-        facts = self._ports.find(local, remote)
-        if facts is None or facts.state is not TcpState.ESTABLISHED:
-            raise MalformedInput("connection-gone", "the connection is no longer open")
-        return PendingConnection(
-            cookie=facts.cookie,
-            connection_id=connection,
-            epoch=epoch,
-            local=local,
-            remote=remote,
-            application_id=application,
-            opened_at=self._clock.now(),
-        )
+        identity = read_identity(metadata, epoch)
+        facts = self._ports.find(identity.local, identity.remote)
+        return begin_pending(identity, facts, epoch, self._clock.now())
 
     def _judge(self, pending: PendingConnection, certificate: str) -> CheckResult:
         presented = decode_certificate(certificate)
-        self._check_choice(pending, presented)
+        digest = hashlib.sha256(presented).hexdigest() if presented is not None else ""
+        self.check_choice(CertificateChoice.of(pending.application_id, digest, pending.source_address))
         wait_until = self._clock.monotonic() + GATE_SECONDS
         before = self._gate.recently_enforced(pending.application_id)
+        counted = False
         for _ in range(ATTEMPTS):
             if not self._ports.fresh():
                 raise Unavailable(Reason.KNOWLEDGE_STALE.value, "the change sequence was not read lately")
@@ -203,7 +190,7 @@ class Authorizer:
                 decision = self._decide(pending, presented)
             if decision.verdict.outcome is not Outcome.GOOD and not decision.anonymous:
                 self._record(pending, decision)
-                return self._refuse(pending, *(reason.value for reason in decision.verdict.reasons))
+                return self.refuse(pending, *(reason.value for reason in decision.verdict.reasons))
             if not self._is_enforced(pending, decision, wait_until):
                 if self._gate.revision < decision.revision:
                     break  # no time is left for another wait, or Envoy refused that revision
@@ -211,28 +198,46 @@ class Authorizer:
             live = LiveConnection.admitted(pending, decision)
             # Both looks: Envoy may enforce a policy for a moment before it says so, and many may pass during the wait.
             meanwhile = self._gate.recently_enforced(pending.application_id)
-            facts = self._facts(live, decision, (*meanwhile, *before))
-            if self._admit(live, decision):
-                if not self._decider.is_current(decision):
-                    self._connections.begin(pending)
-                    continue
-                self._record(pending, decision)
-                if self._connections.get(pending.cookie) is None:
-                    return self._refuse(pending, "connection-gone")
-                return CheckResult(facts=facts, reasons=())
-            if not self._connections.is_pending(pending.cookie):
-                return self._refuse(pending, "connection-gone")
+            facts = self._facts.build(live, decision, (*meanwhile, *before))
+            if not counted:
+                self.check_rate(live, decision)
+                counted = True
+            result = self._conclude(pending, certificate, live, decision, facts)
+            if result is not None:
+                return result
         raise Unavailable(
             Reason.KNOWLEDGE_STALE.value,
             "Envoy does not enforce the newest policy yet; the connection may be opened again",
         )
 
-    def _check_choice(self, pending: PendingConnection, presented: bytes | None) -> None:
-        """Refuse once a certificate that the person no longer wants to show: the alert makes the browser ask again."""
-        digest = hashlib.sha256(presented).hexdigest() if presented is not None else ""
-        if self._ports.refuse_once(
-            CertificateChoice.of(pending.application_id, digest, pending.source_address)
-        ):
+    def _conclude(
+        self,
+        pending: PendingConnection,
+        certificate: str,
+        live: LiveConnection,
+        decision: AccessDecision,
+        facts: Mapping[str, str],
+    ) -> CheckResult | None:
+        """Steps 6 to 8; None if the connection must be judged again."""
+        if not self._admit(live, decision):
+            is_pending = self._connections.is_pending(pending.cookie)
+            return None if is_pending else self.refuse(pending, "connection-gone")
+        if not self._decider.is_current(decision):
+            self._connections.begin(pending)
+            return None
+        self._record(pending, decision)
+        if self._connections.get(pending.cookie) is None:
+            return self.refuse(pending, "connection-gone")
+        self._ports.admitted(certificate, live, decision, facts)
+        return CheckResult(facts=facts, reasons=())
+
+    def check_choice(self, choice: CertificateChoice) -> None:
+        """Refuse once a certificate that the person no longer wants to show: the alert makes the browser ask again.
+
+        Raises:
+            RequestRefused: `another-certificate-wanted`.
+        """
+        if self._ports.refuse_once(choice):
             raise RequestRefused(
                 "another-certificate-wanted",
                 "the person wants to show another certificate; the browser asks for one at the next connection",
@@ -274,14 +279,21 @@ class Authorizer:
             self._budget.charge(source, time.thread_time() - began)
         return decision
 
-    def _admit(self, live: LiveConnection, decision: AccessDecision) -> bool:
-        """Step 6."""
+    def check_rate(self, live: LiveConnection, decision: AccessDecision) -> None:
+        """Count a connection for its certificate, once for each connection.
+
+        Raises:
+            RequestRefused: `certificate-rate-exceeded`.
+        """
         if live.certificate_id and not self._ports.rate_limiter.allows(live.certificate_id):
             self._ports.note_over_limit(decision, live, Reason.CERTIFICATE_RATE_EXCEEDED)
             raise RequestRefused(
                 Reason.CERTIFICATE_RATE_EXCEEDED.value,
                 f"certificate {live.certificate_id} opens too many connections a minute",
             )
+
+    def _admit(self, live: LiveConnection, decision: AccessDecision) -> bool:
+        """Step 6."""
         try:
             return self._connections.admit(live, judged_at=decision.seq)
         except RequestRefused:
@@ -296,56 +308,8 @@ class Authorizer:
                 decision.revision, pending.application_id, decision.policy, left
             )
 
-    def _facts(
-        self, live: LiveConnection, decision: AccessDecision, before: Sequence[AppPolicy]
-    ) -> Mapping[str, str]:
-        """Return the facts of an admitted connection for Envoy; `before` are the policies in force shortly before."""
-        if live.anonymous:
-            explains = decision.policy is not None and decision.policy.has_refusal_page
-            return anonymous_facts(decision.refusal if explains else None)
-        subject, certificate = decision.holder()
-        principal = subject.principal
-        token = class_token(TENANT, live.application_id, live.revision, live.grants)
-        grants = render_grants((*live.grants, *self._grants_of(before, live, decision), token))
-        if len(grants) > GRANTS_LIMIT_BYTES:
-            raise MalformedInput(Reason.GRANTS_TOO_LARGE.value, "the connection would hold too many grants")
-        audience = self._ports.application_name(live.application_id)
-        facts = {
-            ConnectionFact.JUDGED: JUDGED,
-            ConnectionFact.GRANTS: grants,
-            ConnectionFact.PRINCIPAL: encode_header_text(f"{principal.kind.value}/{principal.name}"),
-            ConnectionFact.PRINCIPAL_ID: principal.id,
-            ConnectionFact.CERTIFICATE: certificate.id,
-            ConnectionFact.CLIENT_CERT: render_client_cert(certificate.der),
-            ConnectionFact.ASSERTION: self._signer.sign(live, principal, audience),
-            ConnectionFact.OWNER: owner_segment(principal.name) or NOBODY,
-            ConnectionFact.DECISION: live.decision,
-            ConnectionFact.EPOCH: live.sessions.epoch,
-            ConnectionFact.REASON: NOT_REFUSED,
-        }
-        return {fact.value: value for fact, value in facts.items()}
-
-    def _grants_of(
-        self, before: Sequence[AppPolicy], live: LiveConnection, decision: AccessDecision
-    ) -> tuple[str, ...]:
-        """Return the further ids with which a TCP connection passes the rules that were in force when it was accepted.
-
-        Envoy made the connection's filters when it accepted it, and the policy may have changed since. Each id is one
-        that this subject deserves now. The filter asks once, so no later rule reads these ids (docs/design/0052).
-        """
-        if decision.policy is None or not decision.policy.is_tcp:
-            return ()
-        subject, _ = decision.holder()
-        ids = live.grants
-        for policy in before:
-            earlier = permissions_of(policy, TENANT, live.application_id, subject).grants
-            more = (*ids, *(one for one in earlier if one not in ids))
-            if not grants_fit(more):
-                break
-            ids = more
-        return ids[len(live.grants) :]
-
-    def _refuse(self, pending: PendingConnection | None, *reasons: str) -> CheckResult:
+    def refuse(self, pending: PendingConnection | None, *reasons: str) -> CheckResult:
+        """Refuse a connection and undo what was registered."""
         if pending is not None:
             self._connections.refuse(pending.cookie)
             # Undo an admission if its record could not be made durable. A condemned connection is

@@ -42,12 +42,12 @@ class ConnectionMeter:
         self._steps = {step: [0] * (len(BOUNDS) + 1) for step in Step}
         self._sums = dict.fromkeys(Step, 0.0)
 
-    def count(self, reason: str) -> None:
-        """Count one answered connection: `allowed`, `anonymous`, or the first reason of a refusal."""
+    def count(self, reason: str, number: int = 1) -> None:
+        """Count answered connections: `allowed`, `anonymous`, or the first reason of a refusal."""
         with self._lock:
             if reason not in self._counts and len(self._counts) >= MOST_REASONS:
                 reason = _OTHER
-            self._counts[reason] = self._counts.get(reason, 0) + 1
+            self._counts[reason] = self._counts.get(reason, 0) + number
 
     @contextmanager
     def measure(self, step: Step) -> Iterator[None]:
@@ -58,12 +58,12 @@ class ConnectionMeter:
         finally:
             self.note(step, time.perf_counter() - began)
 
-    def note(self, step: Step, seconds: float) -> None:
-        """Note how long a step took."""
+    def note(self, step: Step, seconds: float, number: int = 1) -> None:
+        """Note how long a step took for each of `number` connections."""
         place = bisect_left(BOUNDS, seconds)
         with self._lock:
-            self._steps[step][place] += 1
-            self._sums[step] += seconds
+            self._steps[step][place] += number
+            self._sums[step] += seconds * number
 
     def report(self) -> Mapping[str, Any]:
         """Return the numbers as JSON values; the counts of a bucket do not include those of the buckets below it."""

@@ -30,7 +30,9 @@ def snapshot(revision: int, *apps: AppPolicy) -> PolicySnapshot:
 
 def passes(gate: PolicyGate, revision: int, policy: AppPolicy = PAY, seconds: float = 0.0) -> bool:
     """Whether a judgement by this policy may go on."""
-    return gate.wait(revision, policy.name, policy, seconds)
+    waited = gate.wait(revision, policy.name, policy, seconds)
+    assert gate.enforces(revision, policy.name, policy) is waited
+    return waited
 
 
 def test_nothing_is_in_force_before_the_first_opening() -> None:

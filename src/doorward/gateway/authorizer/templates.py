@@ -1,0 +1,147 @@
+"""The template of an admission that may be repeated: everything that stays the same for a certificate at an application.
+
+From connection to connection only these differ: the connection itself, the decision's id and time, the deadline, and with it
+the assertion. So the facts for Envoy, the leaf of the record and the grants are made once.
+
+Not here: whether an admission may be repeated (`access.known_admissions`), and repeating many at once (rounds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+
+import structlog
+
+from doorward.access.decision import AccessDecision
+from doorward.access.known_admissions import KnownAdmissions, is_repeatable
+from doorward.audit.repeated_leaf import RepeatedLeaf
+from doorward.core.addresses import parse_address
+from doorward.enforcement.envoy.names import ConnectionFact
+from doorward.gateway.authorizer.anonymous import is_whole
+from doorward.gateway.authorizer.calls import CheckResult
+from doorward.gateway.authorizer.facts import FactsBuilder
+from doorward.gateway.authorizer.rendering import render_last, render_prefix
+from doorward.gateway.connections.connection import LiveConnection, PendingConnection, whole_minute
+from doorward.policy.model import AppPolicy
+from doorward.policy.subject import Subject
+
+_DECISION = ConnectionFact.DECISION.value
+_ASSERTION = ConnectionFact.ASSERTION.value
+
+_BYTES = 6_000
+"""Memory of a template beside the texts that grow with the certificate: measured, and rounded up."""
+
+_log = structlog.get_logger("doorward.authorizer")
+
+_parse_source = lru_cache(4096)(parse_address)
+
+
+class AdmissionTemplate:
+    """One admission, ready to be repeated; for one thread at a time.
+
+    Args:
+        live: the connection that was admitted.
+        decision: its decision, which `is_repeatable`.
+        facts: what Envoy got.
+
+    Raises:
+        MalformedInput: the decision admits no holder of a certificate.
+    """
+
+    __slots__ = ("_kept", "_stays", "certificate_id", "decision", "leaf", "policy", "sha256", "weight")
+
+    def __init__(self, live: LiveConnection, decision: AccessDecision, facts: Mapping[str, str]) -> None:
+        self.decision = decision
+        self.policy: AppPolicy | None = decision.policy
+        self.certificate_id, self.sha256 = live.certificate_id, live.sha256
+        self.leaf = RepeatedLeaf(decision.event, public=("connection", "deadline"), personal=("source",))
+        self._stays = {name: value for name, value in facts.items() if name not in (_DECISION, _ASSERTION)}
+        self._kept: tuple[datetime, str, Mapping[str, str], bytes] | None = None
+        # The DER, its text as Envoy sends it (the key), and twice as a fact: in the values, and rendered.
+        record = decision.holder()[1]
+        self.weight = _BYTES + 6 * len(record.der) + 8 * sum(map(len, decision.grants))
+
+    def admit(self, pending: PendingConnection, deadline: datetime, event_id: str) -> LiveConnection:
+        """Return the live connection that a pending one becomes.
+
+        Args:
+            pending: another connection of the same certificate to the same application.
+            deadline: when it must end at the latest, UTC.
+            event_id: of its decision.
+        """
+        decision, now = self.decision, pending.opened_at
+        first, _ = decision.holder()
+        subject = Subject(
+            principal=first.principal,
+            certificate=first.certificate,
+            source=_parse_source(pending.source_address),
+            time=now,
+        )
+        return LiveConnection(
+            cookie=pending.cookie,
+            connection_id=pending.connection_id,
+            epoch=pending.epoch,
+            local=pending.local,
+            remote=pending.remote,
+            application_id=pending.application_id,
+            opened_at=now,
+            certificate_id=self.certificate_id,
+            sha256=self.sha256,
+            principal_id=first.principal.id,
+            subject=subject,
+            revision=decision.revision,
+            grants=decision.grants,
+            permissions=decision.permissions,
+            deadline=whole_minute(deadline, now),
+            decision=event_id,
+            judged_grants=decision.grants,
+            judged_by=decision.revision,
+            sessions=decision.sessions,
+        )
+
+    def answer(self, live: LiveConnection, facts: FactsBuilder, audience: str) -> CheckResult:
+        """Return the answer for a connection that this template admitted.
+
+        Args:
+            live: from `admit`.
+            facts: signs assertions.
+            audience: the application's name now.
+        """
+        kept = self._kept
+        if kept is None or kept[0] != live.deadline or kept[1] != audience:
+            assertion = facts.sign(live, self.decision.holder()[0].principal, audience)
+            signed = {**self._stays, _ASSERTION: assertion}
+            kept = self._kept = live.deadline, audience, signed, render_prefix(signed)
+        _, _, stays, prefix = kept
+        return CheckResult(
+            facts={**stays, _DECISION: live.decision},
+            reasons=(),
+            rendered=render_last(prefix, _DECISION, live.decision),
+        )
+
+
+def keep_admission(
+    known: KnownAdmissions[AdmissionTemplate],
+    certificate: str,
+    live: LiveConnection,
+    decision: AccessDecision,
+    facts: Mapping[str, str],
+) -> None:
+    """Keep an admission if it may be repeated; this never raises, because the connection is admitted already.
+
+    Args:
+        known: where it is kept, by application and certificate.
+        certificate: as Envoy sent it.
+        live: the connection.
+        decision: its decision.
+        facts: what Envoy gets.
+    """
+    try:
+        if is_repeatable(decision, live.application_id) and is_whole(facts):
+            template = AdmissionTemplate(live, decision, facts)
+            weight = template.weight + len(certificate)
+            known.keep((live.application_id, certificate), decision, template, weight)
+    except Exception:  # noqa: BLE001  see above
+        _log.exception("an admission cannot be kept; the certificate is judged each time")
