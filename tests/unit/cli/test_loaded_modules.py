@@ -85,6 +85,14 @@ def test_commands_about_names_load_no_server(site: Site) -> None:
     assert heavy(modules) == set()
 
 
+def test_the_list_of_certificates_loads_no_sql_toolkit(site: Site) -> None:
+    """The inventory is read by text (record 0102), and no certificate is parsed."""
+    modules = loaded(
+        site, ["cert", "list"], ["cert", "list", "--of", "alice"], ["cert", "list", "--ending", "30d"]
+    )
+    assert heavy(modules) <= {"doorward.pki", "doorward.verification"}  # states and dates only
+
+
 @pytest.mark.parametrize("words", ["doorward person show ", "doorward group add ", "doorward invite a"])
 def test_the_completion_of_names_loads_no_server(site: Site, words: str) -> None:
     """A key is pressed and a person waits."""

@@ -20,11 +20,11 @@ POSTGRESQL = postgresql.dialect()
 MODULES = [
     "event_store",
     "repositories.authorities",
-    "repositories.certificates",
     "repositories.gateways",
 ]
 AS_TEXT = [
     "event_outbox",
+    "repositories.certificates",
     "repositories.directory",
     "repositories.factors",
     "repositories.facts",
@@ -107,8 +107,7 @@ def test_text_statements_use_no_dialect(name: str, tmp_path: Path) -> None:
             with database.read() as connection:
                 names = dict.fromkeys(re.findall(r":([a-z0-9_]+)", sql), 1)
                 connection.exec_driver_sql(f"EXPLAIN {sql}", names)
-            for word in ("INSERT OR", "REPLACE", "IFNULL", "ROWID", "GLOB", "PRAGMA", "?", '"'):
-                assert word not in sql.upper()
+            assert not re.search(r"""\b(INSERT OR|REPLACE|IFNULL|ROWID|GLOB|PRAGMA)\b|[?"]""", sql.upper())
             found += 1
     database.close()
     assert found > 2

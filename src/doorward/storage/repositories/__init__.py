@@ -1,7 +1,7 @@
 """The store Protocols of `stores.protocols` over SQL, one module for each group of them.
 
-Modules that build statements with SQLAlchemy Core are imported on first use, because most commands need none of them
-(docs/design/0049).
+Modules that most commands do not need are imported on first use, those that build statements with SQLAlchemy Core before
+all (docs/design/0049, 0102).
 """
 
 from __future__ import annotations

@@ -8,79 +8,64 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
-
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    Text,
-    bindparam,
-    func,
-    literal,
-    literal_column,
-    select,
-    tuple_,
-    type_coerce,
-    update,
-)
 
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound
-from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new
 from doorward.storage.driver_statement import DriverRow, DriverStatement
-from doorward.storage.schema import certificates, partner_authorities
 from doorward.storage.transaction import Transaction
-from doorward.storage.values import from_microseconds, to_microseconds, to_optional_microseconds
-from doorward.stores.partner_records import PARTNER_PROFILE
+from doorward.storage.values import (
+    from_microseconds,
+    from_word,
+    to_microseconds,
+    to_optional_microseconds,
+)
 from doorward.stores.records import CertificateFilter, CertificateRecord, RevokedRow
 
 _STATES = {state.value: state for state in CertificateState}
 _REASONS = {reason.value: reason for reason in RevocationReason}
 
-_C = certificates.c
-_ALL = select(certificates).where(_C.tenant == CURRENT_TENANT)
-_GET = DriverStatement(_ALL.where(_C.id == bindparam("id")))
-_BY_SHA256 = DriverStatement(_ALL.where(_C.sha256 == bindparam("sha256")))
-_BY_SERIAL = DriverStatement(
-    _ALL.where(_C.serial == bindparam("serial"), _C.authority_id == bindparam("authority_id"))
-)
-_IN_ORDER = _ALL.order_by(_C.created_at, _C.id)
-_AUTHORITIES = select(partner_authorities.c.id).where(partner_authorities.c.tenant == CURRENT_TENANT)
+_COLUMNS = """id, tenant, authority_id, serial, sha256, profile, state, not_before, not_after, created_at, principal_id,
+    subject_name, reason, revoked_at, replaces, spki_sha256, der"""
+_ALL = f"SELECT {_COLUMNS} FROM certificates WHERE tenant = :this_tenant"  # noqa: S608 - constants of this file
+_GET = DriverStatement(f"{_ALL} AND id = :id")
+_BY_SHA256 = DriverStatement(f"{_ALL} AND sha256 = :sha256")
+_BY_SERIAL = DriverStatement(f"{_ALL} AND serial = :serial AND authority_id = :authority_id")
 
 
-def _find_in(column: ColumnElement[Any]) -> Select[Any]:
+def _find_in(column: str) -> DriverStatement:
     """Return the look-up of a prefix as a range, so that the index of the column serves it.
 
     LIKE would need escapes and a scan; an OR over three columns scans too. The tenant is in an expression, so that
     the planner does not choose an index that begins with the tenant.
     """
-    plain = type_coerce(column, Text)
-    return (
-        select(certificates)
-        .where(_C.tenant.concat("") == CURRENT_TENANT, plain >= bindparam("start"), plain < bindparam("end"))
-        .order_by(plain)
-        .limit(2)
+    return DriverStatement(
+        f"""SELECT {_COLUMNS} FROM certificates
+        WHERE tenant || '' = :this_tenant AND {column} >= :start AND {column} < :end
+        ORDER BY {column} LIMIT 2"""  # noqa: S608 - constants of this file
     )
 
 
-_FIND_ID, _FIND_SHA256, _FIND_SERIAL = _find_in(_C.id), _find_in(_C.sha256), _find_in(_C.serial)
-_CREATED_AT = select(_C.created_at).where(_C.tenant == CURRENT_TENANT, _C.id == bindparam("id"))
-_ADD = DriverStatement(insert_new(certificates))
-_OF = (_C.tenant == CURRENT_TENANT, _C.id == bindparam("of"))
+_FIND_ID, _FIND_SHA256, _FIND_SERIAL = map(_find_in, ("id", "sha256", "serial"))
+_CREATED_AT = DriverStatement("SELECT created_at FROM certificates WHERE tenant = :this_tenant AND id = :id")
+_ADD = DriverStatement(
+    f"""INSERT INTO certificates ({_COLUMNS})
+    VALUES (:id, :tenant, :authority_id, :serial, :sha256, :profile, :state, :not_before, :not_after, :created_at,
+        :principal_id, :subject_name, :reason, :revoked_at, :replaces, :spki_sha256, :der)
+    ON CONFLICT DO NOTHING"""  # noqa: S608 - constants of this file
+)
 _COMPLETE = DriverStatement(
-    update(certificates)
-    .where(*_OF, _C.state == literal_column("'intended'"))
-    .values(state=literal_column("'valid'"), sha256=bindparam("sha256"), der=bindparam("der"))
+    """UPDATE certificates SET state = 'valid', sha256 = :sha256, der = :der
+    WHERE tenant = :this_tenant AND id = :of AND state = 'intended'"""
 )
-_ASSIGN = (
-    update(certificates)
-    .where(*_OF)
-    .values(principal_id=bindparam("principal_id"), authority_id=bindparam("authority_id"))
+_ASSIGN = DriverStatement(
+    """UPDATE certificates SET principal_id = :principal_id, authority_id = :authority_id
+    WHERE tenant = :this_tenant AND id = :of"""
 )
-_SET_STATE = (
-    update(certificates)
-    .where(*_OF)
-    .values({name: bindparam(name) for name in ("state", "reason", "revoked_at")})
+_SET_STATE = DriverStatement(
+    """UPDATE certificates SET state = :state, reason = :reason, revoked_at = :revoked_at
+    WHERE tenant = :this_tenant AND id = :of"""
 )
 _REVOKED = DriverStatement(
     # The states are written as in the condition of the index.
@@ -90,26 +75,42 @@ _REVOKED = DriverStatement(
     ORDER BY serial""",
     large=True,
 )
-_SUCCESSORS = DriverStatement(
-    # Not sorted: SQLite would read every certificate in the order of creation instead of these few by their index.
-    _ALL.where(_C.replaces == bindparam("replaced"), _C.replaces != literal_column("''"))
-)
-_WITH_KEY = (
-    select(_C.id)
-    .where(_C.tenant == CURRENT_TENANT, _C.spki_sha256 == bindparam("key"))
-    .limit(literal_column("1"))
-)
-_HAS_KEY = DriverStatement(_WITH_KEY.where(_C.state != literal_column("'intended'")))
-_HAS_REVOKED_KEY = DriverStatement(_WITH_KEY.where(_C.state == literal_column("'revoked'")))
+# Not sorted: SQLite would read every certificate in the order of creation instead of these few by their index.
+_SUCCESSORS = DriverStatement(f"{_ALL} AND replaces = :replaced AND replaces <> ''")
+_WITH_KEY = "SELECT id FROM certificates WHERE tenant = :this_tenant AND spki_sha256 = :key"
+_HAS_KEY = DriverStatement(f"{_WITH_KEY} AND state <> 'intended' LIMIT 1")
+_HAS_REVOKED_KEY = DriverStatement(f"{_WITH_KEY} AND state = 'revoked' LIMIT 1")
 _RENEWED_SINCE = DriverStatement(
-    select(_C.created_at).where(
-        _C.tenant == CURRENT_TENANT,
-        _C.principal_id == bindparam("principal_id"),
-        _C.created_at >= bindparam("since"),
-        _C.replaces != literal_column("''"),
-    )
+    """SELECT created_at FROM certificates
+    WHERE tenant = :this_tenant AND principal_id = :principal_id AND created_at >= :since AND replaces <> ''"""
 )
-_COUNTS = select(_C.state, func.count()).where(_C.tenant == CURRENT_TENANT).group_by(_C.state)
+_COUNTS = DriverStatement(
+    "SELECT state, count(*) FROM certificates WHERE tenant = :this_tenant GROUP BY state"
+)
+
+
+@cache
+def _list_statement(
+    *, principal: bool, partners: bool, partner: bool, state: bool, after: bool
+) -> DriverStatement:
+    """Return the list for these conditions; the one that fewest certificates meet chooses the index."""
+    conditions = [_ALL]
+    if principal:
+        conditions.append("principal_id = :principal_id")
+    if partners or partner:
+        conditions.append("profile = 'partner'")  # as in the condition of the index
+    if partner:
+        conditions.append(
+            """authority_id IN (SELECT id FROM partner_authorities
+            WHERE tenant = :this_tenant AND partner_id = :partner_id)"""
+        )
+    if state:
+        # Without statistics, SQLite takes half a million valid certificates for as few as those of one person.
+        narrow = principal or partners or partner
+        conditions.append("state || '' = :state" if narrow else "state = :state")
+    if after:
+        conditions.append("(created_at, id) > (:created_at, :after_id)")
+    return DriverStatement(f"{' AND '.join(conditions)} ORDER BY created_at, id LIMIT :limit")
 
 
 class SqlCertificates:
@@ -146,41 +147,50 @@ class SqlCertificates:
     def assign(self, certificate_id: str, principal_id: str, authority_id: str) -> None:
         """Set the holder and the issuing authority of a certificate."""
         values = {"principal_id": principal_id, "authority_id": authority_id}
-        if not self._transaction.write(_ASSIGN, of=certificate_id, **values):
+        if not self._transaction.driver_change(_ASSIGN, of=certificate_id, **values):
             raise _unknown()
 
     def get(self, certificate_id: str) -> CertificateRecord | None:
         """Return the certificate."""
         row = self._transaction.driver_row(_GET, id=certificate_id)
-        return None if row is None else _record_of_driver(row)
+        return None if row is None else _record(row)
 
     def by_sha256(self, sha256: str) -> CertificateRecord | None:
         """Return the certificate with this digest; every connection makes this look-up."""
         row = self._transaction.driver_row(_BY_SHA256, sha256=sha256)
-        return None if row is None else _record_of_driver(row)
+        return None if row is None else _record(row)
 
     def by_serial(self, authority_id: str, serial: int) -> CertificateRecord | None:
         """Return the certificate of that issuer and serial."""
         row = self._transaction.driver_row(_BY_SERIAL, authority_id=authority_id, serial=f"{serial:x}")
-        return None if row is None else _record_of_driver(row)
+        return None if row is None else _record(row)
 
     def list(self, wanted: CertificateFilter) -> list[CertificateRecord]:
         """Return those that match, in the order of their creation, after `wanted.after_id`."""
-        statement = _IN_ORDER.limit(wanted.limit)
+        values: dict[str, Any] = {"limit": wanted.limit}
         if wanted.after_id:
-            created_at = self._transaction.value(_CREATED_AT, id=wanted.after_id)
-            if created_at is None:
+            values["after_id"] = wanted.after_id
+            values["created_at"] = self._transaction.driver_value(_CREATED_AT, id=wanted.after_id)
+            if values["created_at"] is None:
                 raise NotFound(
                     "certificate-unknown",
                     f"the list cannot continue after the certificate {wanted.after_id}, because it does not exist",
                     hint="begin the list again without --after",
                 )
-            key = tuple_(_C.created_at, _C.id)
-            statement = statement.where(
-                key > tuple_(literal(created_at, _C.created_at.type), wanted.after_id)
-            )
-        rows = self._transaction.rows(statement.where(*_conditions(wanted)))
-        return [_record(row, row.der) for row in rows]
+        if wanted.principal_id is not None:
+            values["principal_id"] = wanted.principal_id
+        if wanted.partner_id is not None:
+            values["partner_id"] = wanted.partner_id
+        if wanted.state is not None:
+            values["state"] = wanted.state.value
+        statement = _list_statement(
+            principal="principal_id" in values,
+            partners=wanted.of_partners,
+            partner="partner_id" in values,
+            state="state" in values,
+            after="after_id" in values,
+        )
+        return [_record(row) for row in self._transaction.driver_rows(statement, **values)]
 
     def find(self, prefix: str) -> builtins.list[CertificateRecord]:
         """Return at most 2 certificates with an id, serial (hex) or SHA-256 that starts with `prefix`."""
@@ -192,8 +202,8 @@ class SqlCertificates:
         for statement, start in ((_FIND_ID, text), (_FIND_SHA256, text), (_FIND_SERIAL, number)):
             if start:
                 end = start[:-1] + chr(ord(start[-1]) + 1)
-                rows = self._transaction.rows(statement, start=start, end=end)
-                found |= {row.id: _record(row, row.der) for row in rows}
+                rows = self._transaction.driver_rows(statement, start=start, end=end)
+                found |= {one.id: one for one in map(_record, rows)}
         return [found[certificate_id] for certificate_id in sorted(found)][:2]
 
     def set_state(
@@ -205,8 +215,13 @@ class SqlCertificates:
         revoked_at: datetime | None,
     ) -> None:
         """Set the state."""
-        values = {"of": certificate_id, "state": state, "reason": reason, "revoked_at": revoked_at}
-        if not self._transaction.write(_SET_STATE, **values):
+        values = {
+            "of": certificate_id,
+            "state": state.value,
+            "reason": None if reason is None else reason.value,
+            "revoked_at": to_optional_microseconds(revoked_at),
+        }
+        if not self._transaction.driver_change(_SET_STATE, **values):
             raise _unknown()
 
     def revoked(self, authority_id: str, not_after: datetime) -> Iterator[RevokedRow]:
@@ -214,12 +229,12 @@ class SqlCertificates:
         values = {"authority_id": authority_id, "not_after": to_microseconds(not_after)}
         for serial, end, at, reason in self._transaction.driver_rows(_REVOKED, **values):
             # A row that something else has written is listed too, if it lacks the reason or the time.
-            yield int(serial, 16), end, at or 0, _REASONS[reason or "unspecified"]
+            yield int(serial, 16), end, at or 0, _reason(reason or "unspecified")
 
     def successors(self, certificate_id: str) -> builtins.list[CertificateRecord]:
         """Return the certificates that were renewed from this one, oldest first, intents included."""
         rows = self._transaction.driver_rows(_SUCCESSORS, replaced=certificate_id)
-        return sorted(map(_record_of_driver, rows), key=lambda one: (one.created_at, one.id))
+        return sorted(map(_record, rows), key=lambda one: (one.created_at, one.id))
 
     def has_key(self, spki_sha256: str) -> bool:
         """Return whether a certificate that was ever valid has this key."""
@@ -239,28 +254,8 @@ class SqlCertificates:
     def counts(self) -> Mapping[str, int]:
         """Return the number of certificates by state, zero included."""
         counts = {state.value: 0 for state in CertificateState}
-        counts.update({row[0].value: row[1] for row in self._transaction.rows(_COUNTS)})
+        counts.update(self._transaction.driver_rows(_COUNTS))
         return counts
-
-
-def _conditions(wanted: CertificateFilter) -> Iterator[ColumnElement[bool]]:
-    """Yield the conditions; only one of them may choose the index, and it is the one that fewer certificates meet."""
-    narrow = False
-    if wanted.principal_id is not None:
-        narrow = True
-        yield _C.principal_id == wanted.principal_id
-    if wanted.of_partners or wanted.partner_id is not None:
-        narrow = True
-        yield _C.profile == literal_column(f"'{PARTNER_PROFILE}'")  # as in the condition of the index
-    if wanted.partner_id is not None:
-        yield _C.authority_id.in_(_AUTHORITIES.where(partner_authorities.c.partner_id == wanted.partner_id))
-    if wanted.state is not None:
-        # Without statistics, SQLite takes half a million valid certificates for as few as those of one person.
-        yield (
-            type_coerce(_C.state, Text).concat("") == wanted.state.value
-            if narrow
-            else _C.state == wanted.state
-        )
 
 
 def _values(certificate: CertificateRecord) -> dict[str, Any]:
@@ -286,7 +281,7 @@ def _values(certificate: CertificateRecord) -> dict[str, Any]:
     }
 
 
-def _record_of_driver(row: DriverRow) -> CertificateRecord:
+def _record(row: DriverRow) -> CertificateRecord:
     # The order is that of the table's columns.
     (
         id_,
@@ -314,40 +309,22 @@ def _record_of_driver(row: DriverRow) -> CertificateRecord:
         serial=int(serial, 16),
         sha256=sha256 or "",
         profile=profile,
-        state=_STATES[state],
+        state=_STATES.get(state) or from_word(CertificateState, state),
         not_before=from_microseconds(not_before),
         not_after=from_microseconds(not_after),
         der=der,
         created_at=from_microseconds(created_at),
         principal_id=principal_id,
         subject_name=subject_name,
-        reason=None if reason is None else _REASONS[reason],
+        reason=None if reason is None else _reason(reason),
         revoked_at=None if revoked_at is None else from_microseconds(revoked_at),
         replaces=replaces,
         spki_sha256=spki_sha256,
     )
 
 
-def _record(row: AnyRow, der: bytes) -> CertificateRecord:
-    return CertificateRecord(
-        id=row.id,
-        tenant=row.tenant,
-        authority_id=row.authority_id,
-        serial=row.serial,
-        sha256=row.sha256 or "",
-        profile=row.profile,
-        state=row.state,
-        not_before=row.not_before,
-        not_after=row.not_after,
-        der=der,
-        created_at=row.created_at,
-        principal_id=row.principal_id,
-        subject_name=row.subject_name,
-        reason=row.reason,
-        revoked_at=row.revoked_at,
-        replaces=row.replaces,
-        spki_sha256=row.spki_sha256,
-    )
+def _reason(word: str) -> RevocationReason:
+    return _REASONS.get(word) or from_word(RevocationReason, word)
 
 
 def _unknown() -> NotFound:
