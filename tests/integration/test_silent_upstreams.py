@@ -71,7 +71,7 @@ def test_status_says_which_and_why(door: Doorway) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["unix", "tcp+unix"])
-@pytest.mark.parametrize("place", ["run/authz.sock", "run/enrol.sock", "gateway/envoy"])
+@pytest.mark.parametrize("place", ["gateway/authorizer/envoy.sock", "run/enrol.sock", "gateway/envoy"])
 def test_our_own_sockets_are_refused_before_they_are_stored(door: Doorway, place: str, scheme: str) -> None:
     """The fault has its place in the document."""
     check = publishable(door.installation)

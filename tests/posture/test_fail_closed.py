@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import ssl
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,13 +16,13 @@ import pytest
 from doorward.core.errors import Unavailable
 from doorward.directory.principals import add_member, create_group
 from doorward.enforcement.plan import GatewayLimits
-from doorward.gateway.authorizer import ext_authz_pb2
 from doorward.gateway.authorizer import judging as authorizer_module
-from doorward.gateway.authorizer import server as authorizer_server
+from doorward.gateway.authorizer.loop import METHOD
 from doorward.policy import grants as grants_module
 from tests.posture.conftest import RULES
 from tests.posture.test_grants import NO_RULES
 from tests.posture.witness import Witness
+from tests.support import ext_authz_pb2
 from tests.support.attacks import AUTHORIZER, changed, exchange, has_ended, statuses
 from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
 from tests.support.door_site import CLEARED, TELLER
@@ -90,7 +90,7 @@ class _Serving(Broken):
             request_deserializer=ext_authz_pb2.CheckRequest.FromString,
             response_serializer=lambda answer: answer.SerializeToString(),
         )
-        service = grpc.method_handlers_generic_handler(authorizer_server.SERVICE, {"Check": handler})
+        service = grpc.method_handlers_generic_handler(METHOD.split("/")[1], {"Check": handler})
         server.add_generic_rpc_handlers((service,))
         server.add_insecure_port(f"unix:{path}")
         server.start()
@@ -351,18 +351,4 @@ def _raw(doorway: Doorway) -> sqlite3.Connection:
 
 def _authorizer_of(doorway: Doorway) -> Any:
     """Return the authorizer inside a running gateway."""
-    handlers = doorway.gateway._server._server._state.generic_handlers
-    for handler in handlers:
-        found = _closed_over(handler)
-        if found is not None:
-            return found
-    raise AssertionError("the gateway has no authorizer")
-
-
-def _closed_over(handler: Any) -> Any:
-    for method in handler._method_handlers.values():
-        for cell in method.unary_unary.__closure__ or ():
-            with suppress(ValueError):
-                if isinstance(cell.cell_contents, authorizer_module.Authorizer):
-                    return cell.cell_contents
-    return None
+    return doorway.gateway._authorizer

@@ -6,7 +6,7 @@ certificate was judged, open anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from doorward.enforcement.envoy.names import AuthorizerMetadata, ConnectionFact
 from doorward.enforcement.plan import GatewayLimits
-from doorward.gateway.authorizer import ext_authz_pb2
-from doorward.gateway.authorizer.calls import CheckResult
+from doorward.gateway.authorizer.calls import Call, CheckResult
 from doorward.gateway.authorizer.server import AuthorizerServer
+from doorward.runtime.world import SystemClock
 from tests.posture.witness import Witness
+from tests.support import ext_authz_pb2
 from tests.support.attacks import AUTHORIZER, CHAINS, changed, without
 from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import AUDITOR, CLEARED, TELLER
@@ -214,21 +215,22 @@ class TestJudged:
 
 
 class _OurServer(ToyAuthorizer):
-    """The gateway's own gRPC server around answers that a test makes."""
+    """The gateway's own server around answers that a test makes."""
 
     @contextmanager
     def serving(self, path: Path) -> Iterator[ToyAuthorizer]:
         """Serve on a unix socket for as long as the block runs."""
-        server = AuthorizerServer(self, path)  # type: ignore[arg-type] - it asks for `check` only
+        server = AuthorizerServer(self, path, clock=SystemClock())
         server.start()
         try:
             yield self
         finally:
             server.stop(0)
 
-    def check(self, *_question: object) -> CheckResult:  # type: ignore[override] - as `Authorizer.check`
+    def answer_all(self, calls: Sequence[Call]) -> None:
         """Answer with the facts of the test."""
-        return CheckResult(facts=self.facts, reasons=())
+        for call in calls:
+            call.reply(CheckResult(facts=self.facts, reasons=()))
 
 
 @pytest.mark.parametrize("fact", ConnectionFact, ids=lambda fact: fact.value)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.gateway.authorizer.ext_authz_pb2 import CheckResponse
 from doorward.gateway.authorizer.rendering import REFUSAL, render_answer, render_last, render_prefix
+from tests.support.ext_authz_pb2 import CheckResponse
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.integers(100, 70_000).map(
     lambda size: "x" * size

@@ -182,7 +182,7 @@ class CompiledDoors:
         """Return a site of the same certificates with a folder and a port of its own."""
         site = copy.copy(self.site)
         site.folder = self.folder / f"d{next(self._numbers)}"
-        site.folder.mkdir()
+        site.folder.mkdir(mode=0o700)  # as the gateway has it: its sockets are for its own user
         for one in (*self.site.folder.glob("*.pem"), *self.site.folder.glob("*.key")):
             (site.folder / one.name).symlink_to(one)
         site.port = free_port()

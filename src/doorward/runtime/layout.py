@@ -9,6 +9,7 @@
     DATA/*.lock            which roles run
     DATA/run/              sockets
     DATA/gateway/keys/     the gateway's own TLS and assertion keys
+    DATA/gateway/authorizer/   the socket on which Envoy asks about connections
     DATA/gateway/discovery/    the socket on which Envoy gets its configuration
     DATA/gateway/envoy/    a folder for each run of Envoy: its bootstrap, admin socket, messages
     DATA/gateway/log/      Envoy's access log, until it is in the record
@@ -104,7 +105,7 @@ class Layout:
     @property
     def authorizer_socket(self) -> Path:
         """The socket on which the gateway answers Envoy."""
-        return self.run / "authz.sock"
+        return self.gateway / "authorizer" / "envoy.sock"
 
     @property
     def discovery_socket(self) -> Path:

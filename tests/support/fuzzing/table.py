@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.support.fuzzing.acme import ACME_TARGETS
 from tests.support.fuzzing.agent import AGENT_TARGETS
+from tests.support.fuzzing.authorizer import AUTHORIZER_TARGETS
 from tests.support.fuzzing.certificates import DER_TARGETS
 from tests.support.fuzzing.discovery import DISCOVERY_TARGETS
 from tests.support.fuzzing.factors import FACTOR_TARGETS
@@ -35,6 +36,7 @@ TARGETS: dict[str, Target] = {
         *WEB_TARGETS,
         *DISCOVERY_TARGETS,
         *AGENT_TARGETS,
+        *AUTHORIZER_TARGETS,
     )
 }
 

@@ -59,9 +59,11 @@ def test_files_lie_where_the_folders_are(folder: Path) -> None:
     layout = Layout(folder)
     folders = layout.shared_folders()
     assert layout.database.parent in folders
-    assert layout.enrol_socket.parent == layout.authorizer_socket.parent == layout.run
+    assert layout.enrol_socket.parent == layout.est_socket.parent == layout.run
     assert layout.portal_socket.parent == layout.sessions_socket.parent == layout.run
     assert layout.run in folders
+    assert layout.authorizer_socket.parent.parent == layout.discovery_socket.parent.parent == layout.gateway
+    assert layout.gateway in folders
     assert layout.log_key.parent == layout.settings_file.parent == folder
 
 

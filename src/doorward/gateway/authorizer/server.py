@@ -1,95 +1,100 @@
-"""The gRPC server around the authorizer: Envoy's `envoy.service.auth.v3.Authorization/Check`.
+"""The server of Envoy's `envoy.service.auth.v3.Authorization/Check`: gRPC over HTTP/2 at a unix socket.
 
-Not here: any judgement. The socket is a file that only the gateway's own user may open. The number of calls at the
-same time is limited: gRPC itself refuses further calls, and Envoy then closes the connection.
+Only our own Envoys are served. The socket is a file that only our own user may open, in a folder of its own, and the kernel
+says which process connected: `admit` must know it. Any other process is told of in the log and in `status`.
+Standard: Linux unix(7), SO_PEERCRED.
+
+Not here: how calls are read and answered (loop); any judgement (judging).
 """
 
 from __future__ import annotations
 
 import os
+import socket
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
-
-import grpc
 
 from doorward.core.errors import Unavailable
-from doorward.gateway.authorizer.anonymous import is_whole
-from doorward.gateway.authorizer.ext_authz_pb2 import CheckRequest, CheckResponse
-from doorward.gateway.authorizer.judging import Authorizer
+from doorward.core.ports import Clock
+from doorward.gateway.authorizer.calls import Answerer
+from doorward.gateway.authorizer.loop import AuthorizerLoop
+from doorward.gateway.peers import RefusedPeers, peer_of
+from doorward.gateway.private_socket import HINT, SocketRefused, bind_private_socket, remove_socket
 
-SERVICE = "envoy.service.auth.v3.Authorization"
-WORKERS = 16
-PENDING = 2_000
-"""Calls held at the same time; at 1,400 calls a second the last one waits less than the two seconds that clients allow."""
-
-OK, PERMISSION_DENIED = 0, 7
+_STOP_SECONDS = 5.0
+"""For the thread, after the grace."""
 
 
 class AuthorizerServer:
-    """Listens on a unix socket until `stop`.
+    """Listens on a unix socket from `start` until `stop`.
 
     Args:
-        authorizer: answers each call.
-        socket: path of the unix socket; a socket file of an earlier run is replaced.
+        answerer: answers the calls; it is called by the loop's thread.
+        path: of the socket; one that an earlier run left is replaced.
+        clock: for deadlines.
+        admit: whether a process of our own user may connect; it must not wait.
     """
 
-    def __init__(self, authorizer: Authorizer, socket: Path) -> None:
-        self._socket = socket
-        self._server = grpc.server(
-            ThreadPoolExecutor(WORKERS, thread_name_prefix="authorizer"),
-            maximum_concurrent_rpcs=PENDING,
-            options=(("grpc.so_reuseport", 0),),
+    def __init__(
+        self,
+        answerer: Answerer,
+        path: Path,
+        *,
+        clock: Clock,
+        admit: Callable[[int], bool] = lambda _pid: True,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._refusals = RefusedPeers(
+            clock, event="authorizer-connection-refused", asked="asked the authorizer"
         )
-        handler = grpc.unary_unary_rpc_method_handler(
-            _answer_with(authorizer),
-            request_deserializer=CheckRequest.FromString,
-            response_serializer=CheckResponse.SerializeToString,
-        )
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(SERVICE, {"Check": handler}),)
-        )
+        self._answerer = answerer
+        self._admit = admit
+        self._loop: AuthorizerLoop | None = None
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Listen.
 
         Raises:
-            Unavailable: `authorizer-socket` if the socket cannot be made.
+            Unavailable: `authorizer-socket`: the socket cannot be made, or its place is not safe.
         """
-        self._socket.unlink(missing_ok=True)
-        before = os.umask(
-            0o177
-        )  # the socket has mode 0600 from the start: at no moment may other users connect
         try:
-            self._server.add_insecure_port(f"unix:{self._socket}")
-            self._server.start()
-        except RuntimeError as error:
+            listener = bind_private_socket(self._path)
+        except SocketRefused as refused:
             raise Unavailable(
-                "authorizer-socket",
-                f"the authorizer cannot listen on {self._socket}: {error}",
-                hint="check that the directory exists and that the gateway's user can write to it",
-            ) from error
-        finally:
-            os.umask(before)
+                "authorizer-socket", f"the authorizer cannot listen at {self._path}: {refused}", hint=HINT
+            ) from refused
+        made = self._path.lstat()
+        self._loop = AuthorizerLoop(
+            listener,
+            self._answerer,
+            clock=self._clock,
+            admits=self._admits,
+            closed=lambda: remove_socket(self._path, made),
+        )
+        self._thread = threading.Thread(target=self._loop.run, name="authorizer", daemon=True)
+        self._thread.start()
 
     def stop(self, grace_seconds: float = 1.0) -> None:
-        """Finish the calls that are being answered, then close; later calls are refused."""
-        self._server.stop(grace_seconds).wait()
-        self._socket.unlink(missing_ok=True)
+        """Accept no more calls, finish those that are being answered, close all connections and remove the socket.
 
+        Args:
+            grace_seconds: for the calls that are being answered.
+        """
+        if self._loop is not None and self._thread is not None:
+            self._loop.stop(grace_seconds)
+            self._thread.join(grace_seconds + _STOP_SECONDS)
 
-def _answer_with(authorizer: Authorizer) -> Callable[[CheckRequest, Any], CheckResponse]:
-    def check(request: CheckRequest, context: Any) -> CheckResponse:
-        metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
-        answer = authorizer.check(request.attributes.source.certificate, metadata)
-        response = CheckResponse()
-        if answer.facts is None or not is_whole(answer.facts):
-            response.status.code = PERMISSION_DENIED
-            return response
-        response.status.code = OK
-        for name, value in answer.facts.items():
-            response.dynamic_metadata.fields[name].string_value = value
-        return response
+    def trouble(self) -> str:
+        """Return a sentence if another process connected within the last minute; empty if none did."""
+        return self._refusals.trouble()
 
-    return check
+    def _admits(self, peer: socket.socket) -> int | None:
+        """Return the process at the other end, None if it must not ask."""
+        pid, uid = peer_of(peer)
+        if uid != os.geteuid() or pid <= 0 or not self._admit(pid):  # no process id: of another PID namespace
+            self._refusals.note(pid, uid)
+            return None
+        return pid

@@ -25,7 +25,7 @@ from doorward.core.errors import MalformedInput
 from doorward.core.ports import Clock
 from doorward.gateway.publishing.discovery.call import CallEnd, DiscoveryCall, GrpcStatus
 from doorward.gateway.publishing.discovery.messages import DiscoveryRequest
-from doorward.gateway.publishing.discovery.wakeup import Wakeup
+from doorward.gateway.wakeup import Wakeup
 
 _READ_BYTES = 1 << 16
 _WRITE_BYTES = 1 << 18

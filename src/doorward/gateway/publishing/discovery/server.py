@@ -16,31 +16,29 @@ from __future__ import annotations
 import os
 import select
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
+from doorward.core.errors import Unavailable
 from doorward.core.ports import Clock
+from doorward.gateway.peers import RefusedPeers, peer_of
+from doorward.gateway.private_socket import HINT, SocketRefused, bind_private_socket, remove_socket
 from doorward.gateway.publishing.discovery.api import EnvoyApi
 from doorward.gateway.publishing.discovery.connection import (
     ConnectionDeadlines,
     DiscoveryConnection,
     DiscoveryStream,
 )
-from doorward.gateway.publishing.discovery.socket_file import bind_private_socket, remove_socket
-from doorward.gateway.publishing.discovery.wakeup import Wakeup
+from doorward.gateway.wakeup import Wakeup
 
 CONNECTIONS = 8
 """At once: an Envoy that runs and those that drain, each with a second one while the first ends."""
-TOLD_SECONDS = 60.0
-"""How long `trouble` reports a refused connection; and the pause between two lines of the log about such connections."""
 
 _STOP_SECONDS = 3.0
 _AGAIN_SECONDS = 0.2
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 _log = structlog.get_logger("doorward.discovery")
 
@@ -75,7 +73,9 @@ class DiscoveryServer:
         self._is_ours = is_ours
         self._lock = threading.Lock()
         self._connections: set[DiscoveryConnection] = set()
-        self._refusals = _Refusals(clock)
+        self._refusals = RefusedPeers(
+            clock, event="discovery-connection-refused", asked="asked for its configuration"
+        )
         self._stopping = threading.Event()
         self._wakeup: Wakeup | None = None
         self._thread: threading.Thread | None = None
@@ -86,7 +86,14 @@ class DiscoveryServer:
         Raises:
             Unavailable: `discovery-socket`: the socket cannot be made, or its place is not safe.
         """
-        listener = bind_private_socket(self._path)
+        try:
+            listener = bind_private_socket(self._path)
+        except SocketRefused as refused:
+            raise Unavailable(
+                "discovery-socket",
+                f"Envoy's configuration cannot be offered at {self._path}: {refused}",
+                hint=HINT,
+            ) from refused
         made = self._path.lstat()
         self._wakeup = Wakeup()
         self._thread = threading.Thread(
@@ -137,7 +144,7 @@ class DiscoveryServer:
         wakeup.close()
 
     def _serve(self, peer: socket.socket) -> None:
-        pid, uid = _credentials(peer)
+        pid, uid = peer_of(peer)
         if uid != os.geteuid() or pid <= 0:  # no process id: of another PID namespace
             self._refuse(peer, pid, uid)
             return
@@ -181,41 +188,3 @@ class DiscoveryServer:
     def _forget(self, connection: DiscoveryConnection) -> None:
         with self._lock:
             self._connections.discard(connection)
-
-
-class _Refusals:
-    """The last connection that was refused; safe between threads."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._last: tuple[float, int, int] | None = None  # when, pid, uid
-        self._logged_at: float | None = None
-        self._unlogged = 0
-
-    def note(self, pid: int, uid: int) -> None:
-        """Keep it, and log it unless one was logged within a minute."""
-        with self._lock:
-            now = self._clock.monotonic()
-            self._last = now, pid, uid
-            if self._logged_at is not None and now - self._logged_at < TOLD_SECONDS:
-                self._unlogged += 1
-                return
-            unlogged, self._unlogged, self._logged_at = self._unlogged, 0, now
-        _log.warning("discovery-connection-refused", pid=pid, uid=uid, not_logged_before=unlogged)
-
-    def trouble(self) -> str:
-        """Return a sentence about it for a minute."""
-        with self._lock:
-            if self._last is None or self._clock.monotonic() - self._last[0] >= TOLD_SECONDS:
-                return ""
-            _, pid, uid = self._last
-        return f"a process that is not this gateway's Envoy asked for its configuration (process {pid}, user {uid}); find out what that process does, and end it"
-
-
-def _credentials(peer: socket.socket) -> tuple[int, int]:
-    """Return process id and user id of the process that connected; the kernel noted them then."""
-    pid, uid, _gid = _CREDENTIALS.unpack(
-        peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    )
-    return pid, uid

@@ -15,14 +15,20 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from doorward.core.errors import Unavailable
 from doorward.enforcement.plan import check_socket_path
 
-_BACKLOG = 16
+HINT = "check that the folder belongs to the gateway's user and has mode 0700, and that nothing else is there"
+"""For the error of a caller."""
+
+_BACKLOG = 128
 _FOLDER_MODE = 0o700
 _SOCKET_MODE = 0o600
 _OTHERS = 0o077
 _CONNECT_SECONDS = 1.0
+
+
+class SocketRefused(Exception):
+    """The place of a socket is not safe, or the kernel refuses; the text says why."""
 
 
 def bind_private_socket(path: Path) -> socket.socket:
@@ -32,7 +38,7 @@ def bind_private_socket(path: Path) -> socket.socket:
         path: absolute, at most 107 bytes.
 
     Raises:
-        Unavailable: `discovery-socket`: the folder is not ours alone, another file has the name, another process listens,
+        SocketRefused: the folder is not ours alone, another file has the name, another process listens,
             or the kernel refuses.
     """
     try:
@@ -41,11 +47,7 @@ def bind_private_socket(path: Path) -> socket.socket:
         _remove_stale(path)
         return _bind(path)
     except (OSError, ValueError) as error:
-        raise Unavailable(
-            "discovery-socket",
-            f"Envoy's configuration cannot be offered at {path}: {getattr(error, 'strerror', None) or error}",
-            hint="check that the folder belongs to the gateway's user and has mode 0700, and that nothing else is there",
-        ) from error
+        raise SocketRefused(getattr(error, "strerror", None) or str(error)) from error
 
 
 def remove_socket(path: Path, made: os.stat_result) -> None:
