@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from doorward.gateway.connections import sockdiag
+from doorward.gateway.connections.accepted import count_accepted
 from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.cutter import Cutter, Mechanism
 from doorward.gateway.connections.reconciler import Reconciler
@@ -38,6 +39,7 @@ class Place:
     reconciler: Reconciler
     due: list[LiveConnection] = field(default_factory=list)
     unknown: list[CutOutcome] = field(default_factory=list)
+    accepted: int | None = 7
     sockets: list[socket.socket] = field(default_factory=list)
 
     def connect(self) -> socket.socket:
@@ -83,6 +85,7 @@ def place() -> Iterator[Place]:
             clock=clock,
             end_due=lambda due: made.due.extend(due),  # noqa: PLW0108 - `made` comes later
             on_unknown=lambda _facts, result: made.unknown.append(result.outcome),
+            count_accepted=lambda: made.accepted,
         )
         made = Place(listener, clock, registry, reconciler)
         yield made
@@ -93,6 +96,49 @@ def place() -> Iterator[Place]:
 def is_reset(peer: socket.socket) -> bool:
     """Whether the connection was cut: the kernel has closed the peer's end, which closed nothing itself."""
     return peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == CLOSED
+
+
+def test_nothing_is_compared_while_there_is_no_connection(place: Place) -> None:
+    """If none was found and the kernel has accepted none since, only every tenth second compares."""
+    assert [_look_later(place, 1) for _ in range(3)] == [True, False, False]
+    assert _look_later(place, 10)
+    place.accepted = 8
+    assert [_look_later(place, 1) for _ in range(2)] == [True, False]
+
+
+def test_every_second_compares_while_there_is_a_connection(place: Place) -> None:
+    """Known or not: its end, its grace and its share are found by comparing."""
+    assert _look_later(place, 1)
+    place.connect()  # the count does not show it: it must be found all the same, once it was seen
+    assert [_look_later(place, 10), _look_later(place, 1), _look_later(place, 1)] == [True] * 3
+
+
+def test_a_registered_connection_is_compared_every_second(place: Place) -> None:
+    """Also if the last comparison found none."""
+    assert _look_later(place, 1)
+    place.admit(place.connect())
+    assert [_look_later(place, 1) for _ in range(2)] == [True] * 2
+
+
+def test_without_the_kernels_count_every_second_compares(place: Place) -> None:
+    """A container may hide the count."""
+    place.accepted = None
+    assert [_look_later(place, 1) for _ in range(3)] == [True] * 3
+
+
+def test_the_kernel_counts_what_it_accepts(place: Place) -> None:
+    """Before its listing shows it."""
+    before = count_accepted()
+    place.connect()
+    after = count_accepted()
+    assert before is not None
+    assert after is not None
+    assert after > before
+
+
+def _look_later(place: Place, seconds: int) -> bool:
+    place.clock.turn(seconds=seconds)
+    return place.reconciler.look()
 
 
 def test_idle_connections_that_never_spoke_are_cut(place: Place) -> None:
@@ -272,7 +318,7 @@ def test_the_loop_runs_on_after_a_failure(place: Place, monkeypatch: pytest.Monk
         if errors:
             raise errors.pop(0)
 
-    monkeypatch.setattr(place.reconciler, "step", fail)
+    monkeypatch.setattr(place.reconciler, "look", fail)
     stop = threading.Event()
     thread = threading.Thread(target=place.reconciler.run, args=(stop,))
     thread.start()

@@ -46,6 +46,9 @@ from doorward.stores.services import Services
 LIVE = "access.log"
 COUNTER = "access.next"
 POLL_SECONDS = 0.05
+QUIET_POLL_SECONDS = 0.25
+"""The same after nothing was written for `QUIET_SECONDS`: a look costs 0.1 ms, and an idle door has nothing else to do."""
+QUIET_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 """While no line is written, counts that are due and files are looked at only so often."""
 
@@ -87,6 +90,7 @@ class Ingest:
         self._services = services
         self._gateway_id = gateway_id
         self._folder = folder
+        self._live = folder / LIVE  # joining costs more than a look at the file
         self._reopen = reopen
         self._lock = threading.Lock()
         self._renamed_at = -SETTLE_SECONDS
@@ -116,10 +120,14 @@ class Ingest:
     def run(self, stop: threading.Event) -> None:
         """Record new lines again and again until `stop` is set; then once more."""
         settled: tuple[int, ...] | None = None  # the files when nothing was left of them
-        looked_at = 0.0
+        looked_at = changed_at = 0.0
+        before: tuple[int, ...] = ()
         while True:
-            last = stop.wait(POLL_SECONDS)
+            quiet = self._services.clock.monotonic() - changed_at >= QUIET_SECONDS
+            last = stop.wait(QUIET_POLL_SECONDS if quiet else POLL_SECONDS)
             found, now = self._fingerprint(), self._services.clock.monotonic()
+            if found != before:
+                before, changed_at = found, now
             if not last and found == settled and now - looked_at < LOOK_SECONDS:
                 continue
             self._set_trouble(self._record_all())
@@ -131,7 +139,7 @@ class Ingest:
     def _fingerprint(self) -> tuple[int, ...]:
         """Return what changes if Envoy writes a line, or if a file is renamed, made or deleted."""
         try:
-            folder, live = self._folder.stat(), (self._folder / LIVE).stat()
+            folder, live = self._folder.stat(), self._live.stat()
         except OSError:
             return ()
         return (folder.st_mtime_ns, live.st_ino, live.st_size)

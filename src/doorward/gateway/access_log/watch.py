@@ -18,9 +18,9 @@ COUNTER = "filesystem.write_failed"
 GAP_REASON = "log-write-failed"
 EVERY = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(seconds=10)
-PAUSES = 50
-"""After each look comes a pause of so many times the duration of the look, at most `LONGEST_PAUSE`. With a thousand applications
-a look costs Envoy 0.1 s, so a look at each heartbeat would cost a tenth of a core."""
+PAUSES = 1000
+"""After each look comes a pause of so many times the duration of the look, at most `LONGEST_PAUSE`. A look costs Envoy some
+milliseconds, and 0.1 s with a thousand applications, so a look at each heartbeat would cost up to a tenth of a core."""
 
 
 class LogWatch:

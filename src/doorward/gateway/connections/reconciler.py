@@ -20,6 +20,9 @@ Envoy has no limit for each source, so without step 5 one source could take all 
 ask the authorizer about them. They need no exception here: their filter chain ends them within 8 s
 (`enforcement.plan.ENROL_LIFETIME`), so one that is unknown for 70 s is stuck and may be cut. So the rule is the same for
 every socket on the port, and an attacker finds no exception to use.
+
+If the last comparison found no connection at all, and the kernel has accepted none since, there is nothing to compare. A
+comparison follows all the same every ten seconds: the kernel counts a connection a moment before its listing has it.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from doorward.core.errors import DoorwardError
 from doorward.core.ports import Clock
 from doorward.enforcement.plan import UNDECIDED_PER_SOURCE
 from doorward.gateway.connections import sockdiag
+from doorward.gateway.connections.accepted import count_accepted
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.cutter import CutResult, Cutter
 from doorward.gateway.connections.endpoints import Endpoint
@@ -47,6 +51,8 @@ OLD_GRACE_SECONDS = 10.0
 """The same for a socket that existed at the first comparison: an earlier process may have admitted it."""
 
 PERIOD_SECONDS = 1.0
+LONGEST_IDLE_SECONDS = 10.0
+"""The longest time without a comparison while the kernel accepts no connection."""
 _SHORTEST_WAIT = 0.01
 
 _log = structlog.get_logger("doorward.reconciler")
@@ -62,6 +68,7 @@ class Actions:
         unknown: sockets that have not been registered for longer than the grace.
         crowding: undecided sockets above the share of their source, oldest first for each source.
         first_seen: when each socket that is not registered was first seen, for the next comparison.
+        found: whether there is any connection, registered, condemned or listed.
     """
 
     missing: tuple[int, ...]
@@ -69,6 +76,7 @@ class Actions:
     unknown: tuple[SocketFacts, ...]
     crowding: tuple[SocketFacts, ...]
     first_seen: Mapping[int, float]
+    found: bool
 
 
 def reconcile(
@@ -129,6 +137,7 @@ def reconcile(
             if 0 < now - seen[facts.cookie] <= grace_of(facts.cookie)  # older ones are in `unknown`
         ),
         first_seen=seen,
+        found=bool(registered or condemned or listing.cookies),
     )
 
 
@@ -144,6 +153,7 @@ class Reconciler:
         on_unknown: called for each unknown socket that was cut, to record it; and once for each that could
             not be cut: it is tried each second, and the record must not grow with the tries.
         most_undecided: how many undecided sockets one source may have.
+        count_accepted: how many TCP connections the kernel has accepted; None if that is unknown.
     """
 
     def __init__(
@@ -156,6 +166,7 @@ class Reconciler:
         end_due: Callable[[Sequence[LiveConnection]], object],
         on_unknown: Callable[[SocketFacts, CutResult], None] = lambda _facts, _result: None,
         most_undecided: int = UNDECIDED_PER_SOURCE,
+        count_accepted: Callable[[], int | None] = count_accepted,
     ) -> None:
         self._connections = connections
         self._cutter = cutter
@@ -164,6 +175,8 @@ class Reconciler:
         self._end_due = end_due
         self._on_unknown = on_unknown
         self._most_undecided = most_undecided
+        self._count_accepted = count_accepted
+        self._idle_since: tuple[int, float] | None = None  # the kernel's count, and when nothing was found
         self._first_seen: Mapping[int, float] = {}
         self._old: frozenset[int] | None = None
         self._uncuttable: frozenset[int] = frozenset()
@@ -186,7 +199,7 @@ class Reconciler:
                 self.end_due()
                 if self._clock.monotonic() >= due_at:
                     due_at = self._clock.monotonic() + PERIOD_SECONDS
-                    self.step()
+                    self.look()
                     self._trouble = ""
             except DoorwardError as error:
                 self._trouble = error.detail
@@ -200,6 +213,22 @@ class Reconciler:
         due = self._connections.due(self._clock.now())
         if due:
             self._end_due(due)
+
+    def look(self) -> bool:
+        """Compare and act, unless there is no connection; return whether it compared; raises as `step`."""
+        accepted, now = self._count_accepted(), self._clock.monotonic()
+        if (
+            self._idle_since is not None
+            and self._idle_since[0] == accepted
+            and now - self._idle_since[1] < LONGEST_IDLE_SECONDS
+            and not len(self._connections)
+        ):
+            return False
+        self._idle_since = None
+        found = self.step().found
+        # The count is older than the comparison: what was accepted meanwhile changes the next count.
+        self._idle_since = None if found or accepted is None else (accepted, now)
+        return True
 
     def step(self) -> Actions:
         """Compare once and act; return the actions.
