@@ -140,11 +140,12 @@ class Store:
 class MemoryCertificates(Store):
     """The fake of `CertificateStore`."""
 
-    def add_intended(self, certificate: CertificateRecord) -> None:
-        kept = self.writable(certificate.tenant).certificates
-        if self._taken(certificate):
-            raise IntegrityError("certificate-duplicate", "this certificate was recorded before")
-        kept[certificate.id] = replace(certificate, state=CertificateState.INTENDED)
+    def add_intended(self, *certificates: CertificateRecord) -> None:
+        for certificate in certificates:
+            kept = self.writable(certificate.tenant).certificates
+            if self._taken(certificate):
+                raise IntegrityError("certificate-duplicate", "this certificate was recorded before")
+            kept[certificate.id] = replace(certificate, state=CertificateState.INTENDED)
 
     def add_seen(self, certificate: CertificateRecord) -> bool:
         kept = self.writable(certificate.tenant).certificates

@@ -275,6 +275,9 @@ class MemoryChanges(Store):
         kept[seq] = ChangeRecord(seq=seq, tenant=self.tenant, kind=kind, subject=subject, at=at)
         return seq
 
+    def note_all(self, kind: ChangeKind, subjects: Sequence[str], at: datetime) -> list[int]:
+        return [self.note(kind, subject, at) for subject in subjects]
+
     def since(self, seq: int, limit: int = 1000) -> list[ChangeRecord]:
         return [change for number, change in self.state.changes.items() if number > seq][:limit]
 

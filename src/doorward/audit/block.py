@@ -129,6 +129,24 @@ class BlockBuilder:
         )
 
 
+def fits_block(events: Sequence[Event]) -> bool:
+    """Say whether these events can be one block: 2 to 4,096 of one tenant, moment and retention class."""
+    if not 1 < len(events) <= MAX_BLOCK_EVENTS:
+        return False
+    first = events[0]
+    alike = (first.tenant, first.retention, first.at)
+    return all((one.tenant, one.retention, one.at) == alike for one in events)
+
+
+def seal_block(events: Sequence[Event], seeds: Iterator[bytes]) -> SealedBlock:
+    """Return a block of events for which `fits_block` holds; `seeds` as for `BlockBuilder`."""
+    first = events[0]
+    builder = BlockBuilder(first.tenant, first.retention, first.at, seeds)
+    for event in events:
+        builder.seal(event)
+    return builder.build()
+
+
 def open_subject(openings: SubjectOpenings, first: int = 0) -> list[tuple[int, CommitmentOpening]]:
     """Return (number of the leaf, opening) with the salts, in the order of the places; `first` is the block's number."""
     stream = derive_salts(openings.seed, len(openings.openings))

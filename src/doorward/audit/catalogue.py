@@ -30,6 +30,8 @@ from doorward.audit.catalogue_fields import FieldKind as FieldKind  # noqa: PLC0
 class EventType(Enum):
     """Every kind of event, as `noun:past-verb`."""
 
+    __hash__ = object.__hash__  # Enum's own is slower, and each field of each event is looked up
+
     AUTHORITY_CREATED = "authority:created"
     AUTHORITY_ROOT_EXPORTED = "authority:root-exported"
     AUTHORITY_ROOT_REMOVED = "authority:root-removed"

@@ -55,7 +55,7 @@ def render_moment(moment: datetime) -> str:
     """
     if moment.utcoffset() != timedelta(0):
         raise MalformedInput("event-malformed", "a moment of an event must be aware and in UTC")
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return moment.isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
 def printable(text: str, limit: int = MAX_STRING) -> str:

@@ -161,8 +161,8 @@ class ApplicationStore(Protocol):
 class CertificateStore(LineStore, Protocol):
     """The inventory of certificates."""
 
-    def add_intended(self, certificate: CertificateRecord) -> None:
-        """Record the intent before the authority's key signs; raise `IntegrityError` for a duplicate serial."""
+    def add_intended(self, *certificates: CertificateRecord) -> None:
+        """Record intents before the authority's key signs; raise `IntegrityError` for a duplicate serial."""
         ...
 
     def complete(self, certificate_id: str, *, sha256: str, der: bytes) -> None:
@@ -289,6 +289,10 @@ class ChangeStore(Protocol):
         """Add a change to this transaction and return its number."""
         ...
 
+    def note_all(self, kind: ChangeKind, subjects: Sequence[str], at: datetime) -> Sequence[int]:
+        """Add a change for each subject, in this order, and return their numbers."""
+        ...
+
     def since(self, seq: int, limit: int = 1000) -> list[ChangeRecord]:
         """Return the changes after `seq`, oldest first."""
         ...
@@ -302,7 +306,7 @@ class EventOutbox(Protocol):
         ...
 
     def add_all(self, events: Sequence[Event]) -> None:
-        """Queue many events, in this order; for a few thousand, this takes half as long as `add` for each."""
+        """Queue many events, in this order. Events of one moment and one retention class become a block."""
         ...
 
     def add_block(self, block: SealedBlock) -> None:

@@ -96,12 +96,14 @@ def prepare_certificate(
     entitlement: Entitlement,
     request: CertificationRequest,
     claim: Claim,
+    *,
+    now: datetime,
 ) -> IntendedCertificate:
     """Step 2: build the certificate from the entitlement and the key of the request.
 
-    The record of the intent holds the bytes that will be signed, and their digest.
+    The record of the intent holds the bytes that will be signed, and their digest. `now` is the same for a whole batch, so that
+    what depends on it alone is rendered once.
     """
-    now = services.clock.now()
     lifetime = min(entitlement.lifetime, services.lifetime_of(entitlement.profile))
     profile = choose_short_life(entitlement.profile, lifetime)
     validity = choose_validity(profile, now, issuer=context.certificate, lifetime=lifetime)
@@ -150,9 +152,10 @@ def new_certificate_event(
     kind: EventType,
     intended: IntendedCertificate,
     *,
+    at: datetime,
     facts: CertificateFacts | None = None,
 ) -> Event:
-    """Return an event about an intended certificate; `facts` are known after it is signed."""
+    """Return an event about an intended certificate; `facts` are known after it is signed. Events of one `at` are a block."""
     record = intended.record
     data: dict[str, str | datetime] = {
         "certificate": record.id,
@@ -171,7 +174,7 @@ def new_certificate_event(
         personal["san"] = printable(", ".join(facts.san))
     if kind is EventType.CERTIFICATE_RENEWED:
         data["replaces"] = record.replaces
-    return new_event(services, kind, actor=intended.actor, data=data, personal=personal)
+    return new_event(services, kind, actor=intended.actor, data=data, personal=personal, at=at)
 
 
 def new_refusal_event(services: Services, refusal: DoorwardError, claim: Claim) -> Event:

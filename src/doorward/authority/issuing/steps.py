@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TypeAlias
 
 from doorward.audit.events import Event, EventType
@@ -141,9 +142,12 @@ def _is_good(services: Services, stores: Stores, one: _Attempt) -> bool:
 
 def _prepare(services: Services, attempts: Sequence[_Attempt]) -> None:
     """Step 2."""
+    now = services.clock.now()
     for one in attempts:
         try:
-            one.intended = prepare_certificate(services, one.context, one.entitlement, one.request, one.claim)
+            one.intended = prepare_certificate(
+                services, one.context, one.entitlement, one.request, one.claim, now=now
+            )
         except Exception as fault:  # noqa: BLE001  # it is the error of this request
             one.outcome = fault
 
@@ -154,14 +158,17 @@ def _record_intents(services: Services, attempts: Sequence[_Attempt]) -> None:
         current = require_authority(stores, AuthorityKind.ISSUING).id
         if any(one.context.authority.id != current for one in attempts):
             raise _AuthorityReplacedError  # from here on only the new one may issue (authority.rollover)
+        now = services.clock.now()
         for one in attempts:
             record = one.intended.record
-            _require_same(one.claim.examine(stores, services.clock.now()), one.entitlement)
+            _require_same(one.claim.examine(stores, now), one.entitlement)
             one.claim.redeem(services, stores, record)
             _refuse_revoked_key(stores, record)
-            stores.certificates.add_intended(record)
+        stores.certificates.add_intended(*(one.intended.record for one in attempts))
         intended = EventType.CERTIFICATE_INTENDED
-        stores.outbox.add_all([new_certificate_event(services, intended, one.intended) for one in attempts])
+        stores.outbox.add_all(
+            [new_certificate_event(services, intended, one.intended, at=now) for one in attempts]
+        )
 
 
 def _sign(services: Services, attempts: Sequence[_Attempt]) -> None:  # noqa: ARG001  a step
@@ -182,15 +189,13 @@ def _sign(services: Services, attempts: Sequence[_Attempt]) -> None:  # noqa: AR
 def _record_issued(services: Services, attempts: Sequence[_Attempt]) -> None:
     """Step 5, and step 6 after the commit."""
     with services.work.change() as stores:
+        now = services.clock.now()
         trusted = {one.id for one in trusted_issuers(stores)}
-        events = []
-        numbers = []
         for one in attempts:
             _require_wanted(services, stores, one, trusted)
             _make_valid(stores, one)
-            events += _list_events(services, one)
-            numbers.append(stores.changes.note(ChangeKind.CERTIFICATE, one.record.id, services.clock.now()))
-        stores.outbox.add_all(events)
+        stores.outbox.add_all([event for one in attempts for event in _list_events(services, one, now)])
+        numbers = stores.changes.note_all(ChangeKind.CERTIFICATE, [one.record.id for one in attempts], now)
     for one, number in zip(attempts, numbers, strict=True):
         chain = (one.record.der, *one.context.chain)
         one.outcome = Issued(record=one.record, chain_der=chain, seq=number)
@@ -219,11 +224,12 @@ def _make_valid(stores: Stores, one: _Attempt) -> None:
         store_responses(stores, record.id, one.responses, record.created_at)
 
 
-def _list_events(services: Services, one: _Attempt) -> list[Event]:
-    issued = new_certificate_event(services, EventType.CERTIFICATE_ISSUED, one.intended, facts=one.facts)
+def _list_events(services: Services, one: _Attempt, at: datetime) -> list[Event]:
+    kind = EventType.CERTIFICATE_ISSUED
+    issued = new_certificate_event(services, kind, one.intended, at=at, facts=one.facts)
     if not one.entitlement.replaces:
         return [issued]
-    return [new_certificate_event(services, EventType.CERTIFICATE_RENEWED, one.intended), issued]
+    return [new_certificate_event(services, EventType.CERTIFICATE_RENEWED, one.intended, at=at), issued]
 
 
 def _is_silent(one: _Attempt) -> bool:

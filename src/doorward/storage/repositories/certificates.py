@@ -119,14 +119,17 @@ class SqlCertificates:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
-    def add_intended(self, certificate: CertificateRecord) -> None:
-        """Add a certificate before it is signed; the unique keys refuse a second one with the same serial."""
-        self._transaction.require_writable(certificate.tenant)
-        values = _values(certificate) | {"state": CertificateState.INTENDED.value}
-        if not self._transaction.driver_write(_ADD, [values]):
+    def add_intended(self, *certificates: CertificateRecord) -> None:
+        """Add certificates before they are signed; the unique keys refuse a second one with the same serial."""
+        rows = []
+        for one in certificates:
+            self._transaction.require_writable(one.tenant)
+            rows.append(_values(one) | {"state": CertificateState.INTENDED.value})
+        if self._transaction.driver_write(_ADD, rows) != len(rows):
+            serials = ", ".join(f"{one.serial:x}" for one in certificates)
             raise IntegrityError(
                 "certificate-duplicate",
-                f"the certificate with serial {certificate.serial:x} was recorded before",
+                f"a certificate with one of these serial numbers was recorded before: {serials[:200]}",
             )
 
     def add_seen(self, certificate: CertificateRecord) -> bool:

@@ -6,6 +6,7 @@ Not here: the meaning of a document (`policy`), following the sequence (`gateway
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from datetime import datetime
 
 from doorward.core.entities import Application
@@ -42,8 +43,8 @@ _ADD_REVISION = DriverStatement(
 # The row of the counter is locked until the commit, and rolled back with the transaction. So the numbers follow the
 # order of the commits without gaps, which a database sequence does not guarantee.
 _NEXT = DriverStatement(
-    """INSERT INTO change_counters (tenant, value) VALUES (:this_tenant, 1)
-    ON CONFLICT (tenant) DO UPDATE SET value = change_counters.value + 1 RETURNING value"""
+    """INSERT INTO change_counters (tenant, value) VALUES (:this_tenant, :count)
+    ON CONFLICT (tenant) DO UPDATE SET value = change_counters.value + :count RETURNING value"""
 )
 _HEAD = DriverStatement("SELECT value FROM change_counters WHERE tenant = :this_tenant")
 _ADD_CHANGE = DriverStatement(
@@ -140,12 +141,22 @@ class SqlChanges:
 
     def note(self, kind: ChangeKind, subject: str, at: datetime) -> int:
         """Take the next number for this transaction's change."""
+        return self.note_all(kind, [subject], at)[0]
+
+    def note_all(self, kind: ChangeKind, subjects: Sequence[str], at: datetime) -> list[int]:
+        """Take the next numbers for changes of this transaction, one for each subject."""
         self._transaction.require_writable()
-        seq = int(self._transaction.driver_value(_NEXT))
-        moment = to_microseconds(at)
-        self._transaction.driver_change(_ADD_CHANGE, seq=seq, kind=kind.value, subject=subject, at=moment)
+        if not subjects:
+            return []
+        last = int(self._transaction.driver_value(_NEXT, count=len(subjects)))
+        numbers = list(range(last - len(subjects) + 1, last + 1))
+        row = {"this_tenant": self._transaction.tenant, "kind": kind.value, "at": to_microseconds(at)}
+        self._transaction.driver_write(
+            _ADD_CHANGE,
+            [row | {"seq": seq, "subject": one} for seq, one in zip(numbers, subjects, strict=True)],
+        )
         self._transaction.sequence_moved = True
-        return seq
+        return numbers
 
     def since(self, seq: int, limit: int = 1000) -> list[ChangeRecord]:
         """Return the changes after `seq`, oldest first."""
