@@ -111,6 +111,18 @@ def test_no_certificate_is_recorded_twice(stock: UnitOfWork, again: object) -> N
     assert caught.value.code == "certificate-duplicate"
 
 
+def test_intents_are_recorded_together_or_not_at_all(stock: UnitOfWork) -> None:
+    """If one of several was recorded before, none of them is."""
+    with stock.change() as stores:
+        stores.certificates.add_intended(certificate(6), certificate(7))
+        assert stores.certificates.get(certificate(7).id) is not None
+    with pytest.raises(IntegrityError) as caught, stock.change() as stores:
+        stores.certificates.add_intended(certificate(8), certificate(1), certificate(9))
+    assert caught.value.code == "certificate-duplicate"
+    with stock.read() as stores:
+        assert [stores.certificates.get(certificate(one).id) for one in (8, 9)] == [None, None]
+
+
 def test_two_issuers_may_use_one_serial(stock: UnitOfWork) -> None:
     """A serial number is unique per issuer only (RFC 5280 section 4.1.2.2)."""
     twin = certificate(9, serial=certificate(1).serial, authority_id="aut_other")

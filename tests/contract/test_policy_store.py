@@ -52,6 +52,17 @@ def test_changes_are_numbered_from_one(work: UnitOfWork) -> None:
         assert stores.changes.since(3) == []
 
 
+def test_changes_that_come_together_have_numbers_in_their_order(work: UnitOfWork) -> None:
+    """Each subject has the next number; without subjects no number is taken."""
+    with work.change() as stores:
+        assert stores.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON) == 1
+        assert list(stores.changes.note_all(ChangeKind.CERTIFICATE, ["crt_b", "crt_a"], NOON)) == [2, 3]
+        assert list(stores.changes.note_all(ChangeKind.CERTIFICATE, [], NOON)) == []
+    with work.read() as stores:
+        assert stores.changes.head() == 3
+        assert [change.subject for change in stores.changes.since(1)] == ["crt_b", "crt_a"]
+
+
 def test_a_rolled_back_change_leaves_no_gap(work: UnitOfWork) -> None:
     """A number that was taken and rolled back is given to the next change."""
     with pytest.raises(KeyError), work.change() as stores:  # noqa: PT012  # the block is the point

@@ -205,6 +205,18 @@ def test_many_events_are_queued_at_once(work: UnitOfWork) -> None:
         assert stores.outbox.waiting() == 2
 
 
+def test_events_of_one_moment_are_queued_together(work: UnitOfWork) -> None:
+    """As a block: all of them, or none, if its first event was recorded before."""
+    events = [replace(request_answered(number), at=NOON) for number in (1, 2, 3)]
+    with work.change() as stores:
+        stores.outbox.add_all(events)
+        assert stores.outbox.waiting() == 3
+    with pytest.raises(IntegrityError), work.change() as stores:
+        stores.outbox.add_all(events)
+    with work.read() as stores:
+        assert stores.outbox.waiting() == 3
+
+
 def test_a_block_of_events_is_queued_whole(work: UnitOfWork) -> None:
     """The events of a block are queued together, or none of them, if one was recorded before."""
     with work.change() as stores:

@@ -47,7 +47,7 @@ from doorward.web.metrics import MetricsSurface
 from doorward.web.ocsp import WORKERS as OCSP_WORKERS
 from doorward.web.ocsp import OcspSurface
 from doorward.web.ocsp_protocol import OcspProtocol
-from doorward.web.pool import UseCasePool
+from doorward.web.pool import DEFAULT_ASIDE, UseCasePool
 from doorward.web.serving import SocketPath, TcpAddress, WebServer
 
 SYSTEM = "system"
@@ -76,9 +76,9 @@ class Serve:
         self._installation = installation
         self._services = installation.services
         self._stop = threading.Event()
-        self._pool = UseCasePool()
+        self._pool = UseCasePool(aside=DEFAULT_ASIDE)
         # Of its own: judging the certificates of strangers must not delay enrolment, the portal or revocation.
-        self._est_pool = UseCasePool(workers=EST_WORKERS)
+        self._est_pool = UseCasePool(workers=EST_WORKERS, aside=DEFAULT_ASIDE)
         self._challenge_pool = UseCasePool(workers=1)
         # Of its own: no other use case may delay revocation status.
         self._ocsp_pool = UseCasePool(workers=OCSP_WORKERS)

@@ -4,12 +4,15 @@ No thread waits for company: a call that finds no leader is the leader, and begi
 the leader's successor takes all of them (flat combining, Hendler and others, 2010). So the batches are as large as the
 load makes them, and an idle system has batches of one.
 
-    1. no leader: lead. Otherwise wait in the queue; if it is full, `issuing-busy`
+    1. no leader: lead. Otherwise wait in the queue; if it is full, the call is refused
     2. the leader takes the calls that may go together, in their order, at most `most`
     3. it works, and gives each call its own result or its own error
     4. the first call that still waits leads next
 
-Not here: what is worked off (authority.issuing). Safe to share between threads.
+A call that waits gives up its place in the pool of its thread (places), so that the batches are not bounded by the
+threads that may work at the same time.
+
+Not here: what is worked off, and the errors of the queue (authority.issuing). Safe to share between threads.
 """
 
 from __future__ import annotations
@@ -18,9 +21,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from doorward.core.errors import DoorwardError, Unavailable
+from doorward.stores.places import give_up_place
 
 MOST_TOGETHER = 64
 """Calls in one batch. Other writers of the database wait for a batch, about 10 ms; a larger one saves less than 2 %."""
@@ -31,6 +34,18 @@ PATIENCE = timedelta(seconds=30)
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+
+class QueueErrors(NamedTuple):
+    """Makes the errors of a queue that is not a job's own.
+
+    Args:
+        busy: the queue is full, or the call waited too long. It was not begun.
+        interrupted: the thread that worked on it was stopped; it may have been done.
+    """
+
+    busy: Callable[[], Exception]
+    interrupted: Callable[[], Exception]
 
 
 class _Call(Generic[Job, Result]):
@@ -80,6 +95,7 @@ class Batcher(Generic[Job, Result]):
         work: Callable[[Sequence[Job]], Sequence[Result | Exception]],
         *,
         together: object,
+        errors: QueueErrors,
         apart: str = "",
     ) -> Result:
         """Work a job off, together with the jobs of other threads.
@@ -88,30 +104,30 @@ class Batcher(Generic[Job, Result]):
             job: what `work` gets.
             work: returns for each job its result or its error, in their order; the same for all callers.
             together: only jobs with the same object are worked off together.
+            errors: makes the errors of the queue.
             apart: jobs with the same word are worked off one after the other; empty if it may go with every other.
 
         Raises:
-            Unavailable: `issuing-busy`: the queue is full, or the call waited too long. It was not begun.
-                `issuing-interrupted`: the thread that worked on it was stopped; it may have been done.
-            Exception: the job's own error.
+            Exception: the job's own error, or one of `errors`.
         """
         call = _Call[Job, Result](job, together, apart)
         if getattr(self._own, "leads", False):  # a job that calls again would wait for itself
-            return _settled(work([job])[0])
+            return _settled(work([job])[0], errors)
         with self._lock:
             if not self._has_leader:
                 self._has_leader = call.leads = True
             elif len(self._waiting) >= self._most_waiting:
-                raise _busy()
+                raise errors.busy()
             else:
                 self._waiting.append(call)
         if not call.leads:
-            self._wait(call)
+            give_up_place()
+            self._wait(call, errors)
         if call.leads:
             self._lead(call, work)
-        return _settled(call.outcome)
+        return _settled(call.outcome, errors)
 
-    def _wait(self, call: _Call[Job, Result]) -> None:
+    def _wait(self, call: _Call[Job, Result], errors: QueueErrors) -> None:
         """Wait for the result, or for the turn to lead."""
         try:
             if call.woken.acquire(timeout=self._patience.total_seconds()):
@@ -124,7 +140,7 @@ class Batcher(Generic[Job, Result]):
                 with self._lock:
                     self._hand_over()
             raise
-        raise _busy()
+        raise errors.busy()
 
     def _leave_queue(self, call: _Call[Job, Result]) -> bool:
         with self._lock:
@@ -189,19 +205,9 @@ class Batcher(Generic[Job, Result]):
             following.woken.release()
 
 
-def _settled(outcome: Result | Exception | None) -> Result:
+def _settled(outcome: Result | Exception | None, errors: QueueErrors) -> Result:
     if outcome is None:  # neither a result nor an error: an interrupt ended the leader
-        raise Unavailable(
-            "issuing-interrupted",
-            "the certificate was perhaps issued, but the thread that worked on it was stopped",
-            hint="send the request again",
-        )
+        raise errors.interrupted()
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
-
-
-def _busy() -> DoorwardError:
-    return Unavailable(
-        "issuing-busy", "too many certificates are being issued", hint="try again in a few seconds"
-    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from doorward.audit.block import BlockBuilder, open_subject
+from doorward.audit.block import MAX_BLOCK_EVENTS, BlockBuilder, fits_block, open_subject, seal_block
 from doorward.audit.events import Retention
 from doorward.audit.leaf import check_personal, parse_leaf, seal_event
 from doorward.core.entities import TENANT
@@ -78,3 +79,18 @@ def test_an_event_that_differs_is_not_put_into_the_block(builder: BlockBuilder) 
     with pytest.raises(ValueError, match="does not belong"):
         builder.seal(request_answered(0))
     assert builder.ids == []
+
+
+def test_events_of_one_moment_can_be_a_block() -> None:
+    """Two events or more, of one tenant, retention class and time; each comes back."""
+    events = [replace(request_answered(number), at=NOON) for number in range(3)]
+    assert fits_block(events)
+    assert open_block(seal_block(events, seeds())) == events
+    assert [fits_block(events[:count]) for count in (0, 1, 2)] == [False, False, True]
+    assert not fits_block(events * MAX_BLOCK_EVENTS)
+    for other in (
+        replace(events[2], tenant="ten_other"),
+        replace(events[2], at=NOON + timedelta(microseconds=1)),
+        replace(principal_suspended(3), at=NOON),
+    ):
+        assert not fits_block([*events[:2], other])

@@ -11,11 +11,15 @@ from datetime import timedelta
 import pytest
 
 from doorward.core.errors import RequestRefused, Unavailable
-from doorward.stores.batching import Batcher
+from doorward.stores.batching import Batcher, QueueErrors
 from tests.support.refusals import refused
 
 SERVICES = object()
 SECONDS = 30
+ERRORS = QueueErrors(
+    busy=lambda: Unavailable("queue-busy", "the queue is full"),
+    interrupted=lambda: Unavailable("queue-interrupted", "the leader was stopped"),
+)
 
 
 class Work:
@@ -39,7 +43,7 @@ class Work:
         return [self.faults.get(job, 2 * job) for job in jobs]  # type: ignore[misc]  # errors of jobs are no interrupts
 
     def run(self, job: int, *, together: object = SERVICES, apart: str = "") -> int:
-        return self.batcher.run(job, self, together=together, apart=apart)
+        return self.batcher.run(job, self, together=together, errors=ERRORS, apart=apart)
 
 
 def behind(work: Work, *calls: Callable[[], int]) -> list[Future[int]]:
@@ -112,7 +116,7 @@ def test_a_full_queue_refuses():
     """A call beyond the bound of the queue is refused at once; the others are worked off."""
     work = Work(Batcher(waiting=2))
     made = behind(work, *(lambda job=job: work.run(job) for job in (1, 2, 3)))
-    with refused(Unavailable, "issuing-busy"):
+    with refused(Unavailable, "queue-busy"):
         made.pop().result()
     assert [one.result() for one in made] == [0, 2, 4]
 
@@ -123,7 +127,7 @@ def test_a_call_that_waited_too_long_was_not_begun():
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(work.run, 0)
         assert work.begun.wait(SECONDS)
-        with refused(Unavailable, "issuing-busy"):
+        with refused(Unavailable, "queue-busy"):
             work.run(1)
         work.release.set()
     assert first.result() == 0
@@ -149,7 +153,7 @@ def test_the_calls_of_an_interrupted_leader_are_told():
     made = behind(work, lambda: stopped.run(7), lambda: stopped.run(8))
     with pytest.raises(KeyboardInterrupt):
         made[1].result()
-    with refused(Unavailable, "issuing-interrupted"):
+    with refused(Unavailable, "queue-interrupted"):
         made[2].result()
     assert stopped.batches == [[7, 8]]
     assert work.run(9) == 18
@@ -159,7 +163,10 @@ def test_a_job_that_calls_again_does_not_wait_for_itself():
     """A call within the work of the same thread is worked on at once."""
     batcher: Batcher[int, int] = Batcher()
 
-    def outer(jobs: Sequence[int]) -> list[int]:
-        return [batcher.run(job, lambda more: [10 * one for one in more], together=SERVICES) for job in jobs]
+    def times_ten(jobs: Sequence[int]) -> list[int]:
+        return [10 * one for one in jobs]
 
-    assert batcher.run(4, outer, together=SERVICES) == 40
+    def outer(jobs: Sequence[int]) -> list[int]:
+        return [batcher.run(job, times_ten, together=SERVICES, errors=ERRORS) for job in jobs]
+
+    assert batcher.run(4, outer, together=SERVICES, errors=ERRORS) == 40

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from doorward.core.errors import MalformedInput, Unavailable
+from doorward.stores.batching import Batcher, QueueErrors
+from doorward.stores.places import give_up_place
 from doorward.web.pool import UseCasePool
 from tests.support.refusals import refused
 
@@ -99,3 +101,67 @@ def test_a_closed_pool_refuses(pool: UseCasePool) -> None:
     for _ in range(3):
         with refused(Unavailable, "server-stopping"):
             asyncio.run(pool.run(lambda: None))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    pause = threading.Event()
+    while not holds():
+        pause.wait(0.001)
+
+
+def test_a_call_that_waits_for_others_gives_its_place_up() -> None:
+    """Beyond the workers calls begin only at places that were given up, and no more of them than `aside`."""
+    wide, release = UseCasePool(workers=1, waiting=9, aside=2), threading.Event()
+    began: list[str] = []
+
+    def wait_aside() -> None:
+        began.append("aside")
+        give_up_place()
+        assert release.wait(30)
+
+    def work() -> None:
+        began.append("works")
+        assert release.wait(30)
+
+    async def story() -> None:
+        calls = [asyncio.create_task(wide.run(one)) for one in (wait_aside, wait_aside, work, work)]
+        await asyncio.to_thread(until, lambda: len(began) == 3)
+        await asyncio.sleep(0.05)
+        assert began == ["aside", "aside", "works"]
+        release.set()
+        await asyncio.gather(*calls)
+
+    asyncio.run(story())
+    assert len(began) == 4
+    wide.close()
+
+
+def test_a_batch_is_larger_than_the_pool() -> None:
+    """Calls that wait for a batch give up their places, so beside the leader one worker fills a batch of three."""
+    wide = UseCasePool(workers=2, waiting=9, aside=4)
+    batcher: Batcher[int, int] = Batcher()
+    errors = QueueErrors(busy=RuntimeError, interrupted=RuntimeError)
+    began, release = threading.Event(), threading.Event()
+    batches: list[list[int]] = []
+
+    def work(jobs: Sequence[int]) -> Sequence[int]:
+        batches.append(list(jobs))
+        began.set()
+        assert release.wait(30)
+        return jobs
+
+    def call(job: int) -> int:
+        return batcher.run(job, work, together=batches, errors=errors)
+
+    async def story() -> None:
+        first = asyncio.create_task(wide.run(lambda: call(0)))
+        await asyncio.to_thread(began.wait)
+        rest = [asyncio.create_task(wide.run(lambda job=job: call(job))) for job in (1, 2, 3)]  # type: ignore[misc]  # a default
+        await asyncio.to_thread(until, lambda: batcher.waiting == 3)
+        release.set()
+        assert await asyncio.gather(first, *rest) == [0, 1, 2, 3]
+
+    asyncio.run(story())
+    wide.close()
+    assert [len(one) for one in batches] == [1, 3]

@@ -14,14 +14,26 @@ from typing import TypeAlias
 from doorward.authority.issuing.claims import Claim
 from doorward.authority.issuing.preparation import new_refusal_event
 from doorward.authority.issuing.steps import Issued, take_steps
-from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
+from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused, Unavailable
 from doorward.pki.csr import CertificationRequest, parse_csr
+from doorward.stores.batching import QueueErrors
 from doorward.stores.services import Services
 
 Wanted: TypeAlias = tuple[bytes, Claim]
 """A request and the claim to its certificate."""
 
 _Parsed: TypeAlias = tuple[CertificationRequest, Claim]
+
+_QUEUE_ERRORS = QueueErrors(
+    busy=lambda: Unavailable(
+        "issuing-busy", "too many certificates are being issued", hint="try again in a few seconds"
+    ),
+    interrupted=lambda: Unavailable(
+        "issuing-interrupted",
+        "the certificate was perhaps issued, but the thread that worked on it was stopped",
+        hint="send the request again",
+    ),
+)
 
 
 def issue(services: Services, request: bytes | Callable[[], bytes], claim: Claim) -> Issued:
@@ -43,7 +55,8 @@ def issue(services: Services, request: bytes | Callable[[], bytes], claim: Claim
             principal's key.
         NotFound: `not-founded`, `principal-unknown`, and as the claim raises.
         Unavailable: `keys-unavailable`, `authority-replaced`, or the database cannot be reached: nothing was issued;
-            `issuing-busy`, `issuing-interrupted`: as `stores.batching`.
+            `issuing-busy`: too many wait, or this one waited too long, and nothing was begun; `issuing-interrupted`: the
+            thread that worked on it was stopped, and the certificate may have been issued.
     """
     try:
         made = request if isinstance(request, bytes) else _make_request(services, request, claim)
@@ -55,6 +68,7 @@ def issue(services: Services, request: bytes | Callable[[], bytes], claim: Claim
         (parsed, claim),
         lambda jobs: _issue_parsed(services, jobs),
         together=services,
+        errors=_QUEUE_ERRORS,
         apart=claim.holder,  # their claims may be one, or to one line: one after the other, no signature is wasted
     )
     return issued
