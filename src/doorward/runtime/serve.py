@@ -17,7 +17,6 @@ from doorward.audit.log import EventStore, sequence, sign_checkpoint
 from doorward.authority.founding import due_responders, renew_responder
 from doorward.authority.orders import fill_orders, open_orders
 from doorward.authority.rollover.leaving import finish_leaving
-from doorward.authority.status.crls import due_crls, publish_crls, publishing_authorities
 from doorward.authority.status.responder import refresh_ocsp
 from doorward.authority.status.root_crl import renew_root_list, root_list_due
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
@@ -33,6 +32,7 @@ from doorward.runtime.breached_passwords import open_breached
 from doorward.runtime.change_notification import DatagramListener
 from doorward.runtime.compose import Installation
 from doorward.runtime.continuity import Continuity
+from doorward.runtime.crl_job import CrlJob
 from doorward.runtime.fetching.fetcher import HttpFetcher
 from doorward.runtime.fetching.gathering import Gathering
 from doorward.runtime.jobs import Job, Jobs
@@ -194,7 +194,7 @@ class Serve:
                 seconds=10.0,
                 wait=self._stop.wait,
             ),
-            Job(name="crl", work=self._publish_crl, seconds=0.5, wait=self._stop.wait),
+            Job(name="crl", work=CrlJob(self._services).work, seconds=0.5, wait=self._stop.wait),
             Job(name="ocsp", work=self._refresh_ocsp, seconds=60.0, wait=self._stop.wait),
             Job(
                 name="acme",
@@ -261,14 +261,6 @@ class Serve:
         if fault is not None:
             raise fault
         return False
-
-    def _publish_crl(self) -> bool:
-        return self._for_each(publishing_authorities(self._services), self._publish_crls_of)
-
-    def _publish_crls_of(self, authority_id: str) -> None:
-        due = due_crls(self._services, self._services.clock.now(), authority_id)
-        if due:
-            publish_crls(self._services, due, authority_id)
 
     def _for_each(self, authority_ids: Sequence[str], work: Callable[[str], None]) -> bool:
         """Work for each authority; what fails for one must not stop the others."""
