@@ -51,11 +51,11 @@ class RepeatedLeaf:
         text = render_canonical(fields).decode()
         # No value of an event has a control character, so a mark is found only where it was put.
         parts = re.split(r"\\u0000([0-9]+)\\u0000", text)
-        self._texts, self._places = parts[0::2], [int(place) for place in parts[1::2]]
+        *texts, last = [part.replace("%", "%%") for part in parts[0::2]]
+        self._places = [int(place) for place in parts[1::2]]
         # `personal` stands between `id` and `tenant`, and is rendered for each leaf.
-        last = self._texts[-1]
         assert last.startswith('","tenant":')
-        self._end = last[1:]
+        self._format = f'{"%s".join([*texts, ""])}","personal":{{%s}}{last[1:]}'
         self._personal = tuple(
             (name, event.subject_of(name), value) for name, value in event.personal.items()
         )
@@ -86,7 +86,5 @@ class RepeatedLeaf:
             f'"{name}":"{commitment(name, value, block.salts(subject, 1))}"'
             for subject, name, value in opened
         )
-        shown = "".join(
-            f"{text}{values[place]}" for text, place in zip(self._texts, self._places, strict=False)
-        )
-        block.append(event_id, f'{shown}","personal":{{{pairs}}}{self._end}'.encode(), opened)
+        text = self._format % (*[values[place] for place in self._places], pairs)
+        block.append(event_id, text.encode(), opened)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NoReturn
 
 from doorward.core.errors import MalformedInput
@@ -33,8 +34,7 @@ class Endpoint:
     @property
     def host(self) -> str:
         """The address in text, without brackets or scope."""
-        family = socket.AF_INET if len(self.address) == V4_BYTES else socket.AF_INET6
-        return socket.inet_ntop(family, self.address)
+        return _host_of(self.address)
 
     @property
     def is_wildcard(self) -> bool:
@@ -45,6 +45,11 @@ class Endpoint:
         if len(self.address) == V4_BYTES:
             return f"{self.host}:{self.port}"
         return f"[{self.host}%{self.scope}]:{self.port}" if self.scope else f"[{self.host}]:{self.port}"
+
+
+@lru_cache(4096)
+def _host_of(address: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET if len(address) == V4_BYTES else socket.AF_INET6, address)
 
 
 def parse_endpoint(text: str) -> Endpoint:

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from doorward.core.errors import DoorwardError
+from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.ports import Clock
 from doorward.enforcement.plan import UNDECIDED_PER_SOURCE
 from doorward.gateway.connections import sockdiag
@@ -253,9 +253,9 @@ class Reconciler:
         self._first_seen = actions.first_seen
         if self._old is None:
             self._old = frozenset(actions.first_seen)
-        for cookie in actions.missing:
-            if not _exists(live.get(cookie) or condemned[cookie]):
-                self._connections.forget(cookie)
+        self._connections.forget_all(
+            _ended([live.get(cookie) or condemned[cookie] for cookie in actions.missing])
+        )
         again = self._cutter.cut_many(actions.again)
         for result in again:
             if result.ended:
@@ -299,6 +299,13 @@ class Reconciler:
         return min(PERIOD_SECONDS, max(_SHORTEST_WAIT, pause))
 
 
-def _exists(connection: LiveConnection) -> bool:
-    facts = sockdiag.find(connection.local, connection.remote)
-    return facts is not None and facts.cookie == connection.cookie and facts.state in CARRYING
+def _ended(connections: Sequence[LiveConnection]) -> list[int]:
+    """Return the cookies of those connections that the kernel no longer has; raises Unavailable if it cannot be asked."""
+    found = sockdiag.find_all([(one.local, one.remote) for one in connections])
+    ended = []
+    for one, facts in zip(connections, found, strict=True):
+        if isinstance(facts, Unavailable):
+            raise facts
+        if facts is None or facts.cookie != one.cookie or facts.state not in CARRYING:
+            ended.append(one.cookie)
+    return ended

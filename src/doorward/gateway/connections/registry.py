@@ -18,7 +18,6 @@ the reconciler cuts it again each second until the kernel no longer has it.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -28,14 +27,14 @@ from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL
 from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint
 from doorward.gateway.connections.journal import NOTHING_FOLLOWED, Followed, Journal, is_same_entry
+from doorward.gateway.connections.noted_changes import NotedChanges
 from doorward.gateway.connections.quota import ConnectionQuota
 from doorward.gateway.connections.timers import TimerQueue
 
-_REMEMBERED_CHANGES = 1_024
-"""Changes that are kept with the ids that they may affect; a judgement older than all of them is refused."""
-
 _REMEMBERED_LEFT = 10_000
 """Certificates that left are remembered until `take_seen`; further ones are not."""
+
+_FORGOTTEN_AT_ONCE = 256
 
 _RETRY = timedelta(seconds=1)
 _V6_NETWORK_BYTES = 8  # a host owns its whole /64 (RFC 4291 section 2.5.4)
@@ -68,9 +67,7 @@ class ConnectionRegistry:
     ) -> None:
         self._lock = threading.Lock()
         self._journal = journal
-        self._sequence = sequence
-        self._changes: deque[tuple[int, frozenset[str] | None]] = deque(maxlen=_REMEMBERED_CHANGES)
-        self._horizon = sequence  # every change after this one is in `_changes`
+        self._changes = NotedChanges(sequence)
         self._max_total = max_total
         self._max_per_source = max_per_source
         self._anonymous = anonymous or ConnectionQuota()
@@ -197,10 +194,7 @@ class ConnectionRegistry:
                 every admission fail.
         """
         with self._lock:
-            if len(self._changes) == _REMEMBERED_CHANGES:
-                self._horizon = self._changes[0][0]
-            self._changes.append((sequence, touched))
-            self._sequence = max(self._sequence, sequence)
+            self._changes.note(sequence, touched)
 
     def note_followed(self, followed: Followed) -> None:
         """Write the last change that was acted on into the journal, for the next start (`following.adopted`)."""
@@ -218,7 +212,7 @@ class ConnectionRegistry:
     def sequence(self) -> int:
         """The number of the last change that was noted."""
         with self._lock:
-            return self._sequence
+            return self._changes.sequence
 
     def replace(self, connection: LiveConnection) -> bool:
         """Replace a live connection by a newer value; return False if it is no longer live."""
@@ -256,6 +250,16 @@ class ConnectionRegistry:
         """Drop a connection that has certainly ended; return it if it was live."""
         with self._lock:
             return self._remove(cookie)
+
+    def forget_all(self, cookies: Sequence[int]) -> None:
+        """Do the same as `forget` for many connections, some at a time, so that nobody waits long for the lock."""
+        for start in range(0, len(cookies), _FORGOTTEN_AT_ONCE):
+            some = cookies[start : start + _FORGOTTEN_AT_ONCE]
+            with self._lock:
+                for cookie in some:
+                    self._drop(cookie)
+                if self._journal:
+                    self._journal.end_all(some)
 
     # looking
 
@@ -396,10 +400,8 @@ class ConnectionRegistry:
         return tuple(self._live[cookie] for cookie in cookies)
 
     def _outdated(self, connection: LiveConnection, judged_at: int) -> bool:
-        if judged_at >= self._sequence:
+        if judged_at >= self._changes.sequence:
             return False
-        if judged_at < self._horizon:
-            return True
         ids = {
             connection.certificate_id,
             connection.principal_id,
@@ -407,11 +409,7 @@ class ConnectionRegistry:
             connection.partner_id,
             *connection.shown,
         }
-        return any(
-            touched is None or not ids.isdisjoint(touched)
-            for sequence, touched in self._changes
-            if sequence > judged_at
-        )
+        return self._changes.is_outdated(judged_at, ids)
 
     def _of(self, index: dict[str, set[int]], key: str) -> tuple[LiveConnection, ...]:
         with self._lock:
@@ -439,12 +437,15 @@ class ConnectionRegistry:
         self._time_changes.set(connection.cookie, connection.changes_at)
 
     def _remove(self, cookie: int) -> LiveConnection | None:
-        self._condemned.pop(cookie, None)
-        self._remove_pending(cookie)
-        connection = self._remove_live(cookie)
+        connection = self._drop(cookie)
         if self._journal:
             self._journal.end(cookie)
         return connection
+
+    def _drop(self, cookie: int) -> LiveConnection | None:
+        self._condemned.pop(cookie, None)
+        self._remove_pending(cookie)
+        return self._remove_live(cookie)
 
     def _remove_pending(self, cookie: int) -> None:
         pending = self._pending.pop(cookie, None)

@@ -292,3 +292,17 @@ def test_what_cannot_be_written_down_together_stays_pending(
     assert path.read_bytes() == before
     assert registry.admit_all([live(1), live(2)], judged_at=0) == [True, True]
     assert sorted(one.cookie for one in Journal(path, boot_id="b").adopted) == [1, 2]
+
+
+def test_many_are_forgotten_at_once(tmp_path: Path) -> None:
+    """Live, pending and condemned connections are forgotten together; the journal says that each has ended."""
+    path = tmp_path / "journal"
+    registry = ConnectionRegistry(Journal(path, boot_id="b"))
+    registry.begin_all([pending(one) for one in range(1, 5)])
+    registry.admit_all([live(1), live(2), live(3)], judged_at=0)
+    registry.condemn(2)
+    registry.forget_all([1, 2, 4, 5, *range(10, 300)])
+    assert [one.cookie for one in registry.all()] == [3]
+    assert registry.condemned() == ()
+    assert registry.pending() == frozenset()
+    assert [one.cookie for one in Journal(path, boot_id="b").adopted] == [3]
