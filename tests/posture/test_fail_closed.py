@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -16,7 +16,7 @@ import pytest
 from doorward.core.errors import Unavailable
 from doorward.directory.principals import add_member, create_group
 from doorward.enforcement.plan import GatewayLimits
-from doorward.gateway.authorizer import judging as authorizer_module
+from doorward.gateway.authorizer import facts as facts_module
 from doorward.gateway.authorizer.loop import METHOD
 from doorward.policy import grants as grants_module
 from tests.posture.conftest import RULES
@@ -200,14 +200,8 @@ class TestStore:
 
     def test_without_waiting_for_the_record_it_would_be(self, uncut: Doorway) -> None:
         """With an authorizer that does not wait, the same locked database lets every client in, unrecorded."""
-        authorizer = _authorizer_of(uncut)
-        ports = authorizer._ports
-        authorizer._ports = replace(ports, record=lambda _event: None)
-        try:
-            with self._locked(uncut):
-                assert uncut.lets_in("alice")
-        finally:
-            authorizer._ports = ports
+        with _changed_ports(uncut, record=lambda _event: None), self._locked(uncut):
+            assert uncut.lets_in("alice")
 
     def test_stale_knowledge(self, uncut: Doorway) -> None:
         """A gateway that cannot follow changes refuses, though it could judge; one that calls itself fresh admits."""
@@ -250,13 +244,8 @@ class TestStore:
 
     @contextmanager
     def _fresh(self, doorway: Doorway, *, says: bool) -> Iterator[None]:
-        authorizer = _authorizer_of(doorway)
-        ports = authorizer._ports
-        authorizer._ports = replace(ports, fresh=lambda: says)
-        try:
+        with _changed_ports(doorway, fresh=lambda: says):
             yield
-        finally:
-            authorizer._ports = ports
 
     @contextmanager
     def _line(self, doorway: Doorway) -> Iterator[ssl.SSLSocket]:
@@ -337,7 +326,7 @@ class TestGrantsLimit:
             uncut.apply(RULES + rules)
             with pytest.raises(OSError, match=r"ACCESS_DENIED|EOF|reset"):
                 uncut.get(uncut.identities["alice"], "/x")
-            for module in (authorizer_module, grants_module):
+            for module in (facts_module, grants_module):
                 monkeypatch.setattr(module, "GRANTS_LIMIT_BYTES", 1 << 20)
             assert uncut.get(uncut.identities["alice"], "/x").status == 200
         finally:
@@ -349,6 +338,26 @@ def _raw(doorway: Doorway) -> sqlite3.Connection:
     return sqlite3.connect(doorway.installation.layout.database, isolation_level=None, timeout=10)
 
 
-def _authorizer_of(doorway: Doorway) -> Any:
-    """Return the authorizer inside a running gateway."""
-    return doorway.gateway._authorizer
+@contextmanager
+def _changed_ports(doorway: Doorway, **changes: Any) -> Iterator[None]:
+    """Change ports of the authorizer inside a running gateway, for single calls and for rounds."""
+    assembled: Any = doorway.gateway._authorizer
+    rounds, alone = assembled._rounds, assembled.authorizer
+    parts, ports = rounds._parts, alone._ports
+    recorder = _NoRecorder() if "record" in changes else parts.recorder
+    alone._ports = replace(ports, **changes)
+    rounds._parts = replace(parts, ports=alone._ports, recorder=recorder)
+    try:
+        yield
+    finally:
+        alone._ports, rounds._parts = ports, parts
+
+
+class _NoRecorder:
+    """Records nothing, and says that it did."""
+
+    def new_ids(self, count: int) -> list[str]:
+        return [f"evt_{number}" for number in range(count)]
+
+    def record(self, admissions: Sequence[object], _at: object) -> list[None]:
+        return [None] * len(admissions)

@@ -34,11 +34,11 @@ from doorward.core.errors import ConfigurationError, DoorwardError
 from doorward.gateway.access_log.counting import CertificateRateLimiter, ConnectionEventLimiter
 from doorward.gateway.access_log.ingest import Ingest
 from doorward.gateway.access_log.watch import LogWatch
-from doorward.gateway.authorizer.answering import ThreadedAnswerer
+from doorward.gateway.authorizer.assembly import AssembledAuthorizer
 from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.connection_limits import ConnectionLimitRecorder
 from doorward.gateway.authorizer.gate import PolicyGate
-from doorward.gateway.authorizer.judging import Authorizer, AuthorizerPorts
+from doorward.gateway.authorizer.judging import AuthorizerPorts
 from doorward.gateway.authorizer.keys import load_assertion_key
 from doorward.gateway.authorizer.server import AuthorizerServer
 from doorward.gateway.ballast import BALLAST
@@ -144,13 +144,13 @@ class Gateway:
         self._log_watch = LogWatch(self._running_statistics, self.ingest.note_gap, services.clock)
         self._reconciler = self._build_reconciler()
         self.last_seen = LastSeen(services, self.connections)
-        self._authorizer = Authorizer(
+        self._authorizer = AssembledAuthorizer(
+            services,
             self._authorizer_ports(event_limiter),
             self._decider,
             connections=self.connections,
             gate=gate,
             signer=AssertionSigner(key, issuer=options.issuer),
-            clock=services.clock,
         )
         self._discovery = DiscoveryServer(
             Path(options.door.discovery_socket),
@@ -159,9 +159,8 @@ class Gateway:
             clock=services.clock,
             is_ours=lambda pid: pid in self.supervisor.envoy_pids(),
         )
-        self._answerer = ThreadedAnswerer(self._authorizer.check, services.clock)
         self._server = AuthorizerServer(
-            self._answerer,
+            self._authorizer,
             Path(options.door.authorizer_socket),
             clock=services.clock,
             admit=lambda pid: pid in self.supervisor.envoy_pids(),
@@ -278,7 +277,7 @@ class Gateway:
             self._decider.prepare()
             self.follower.catch_up()
             self._ender.record()
-            self._answerer.start()
+            self._authorizer.start()
             self._server.start()
             self._discovery.start()
             self.supervisor.start()
@@ -320,7 +319,7 @@ class Gateway:
         self._upstream_watch.wake()
         self.supervisor.stop()
         self._server.stop()
-        self._answerer.stop()
+        self._authorizer.stop()
         self._discovery.stop()
         for thread in self._threads:
             thread.join(5)
