@@ -1,7 +1,8 @@
 """The loop of the authorizer's server: reads calls from all connections, has them answered together, writes the answers.
 
 Each turn:
-1. wait for sockets; accept connections; read all that are ready, and gather the calls that are whole;
+1. wait for sockets; accept connections; read all that are ready, and gather the calls that are whole. While several
+   calls come at a time, wait a moment first (pacing);
 2. write the answers that came from other threads;
 3. have the calls of this turn answered, all at once (`Answerer`);
 4. write all answers, with one send for each connection.
@@ -18,6 +19,7 @@ import selectors
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -32,6 +34,7 @@ from doorward.gateway.authorizer.http2.connection import ServerConnection
 from doorward.gateway.authorizer.http2.frames import ErrorCode
 from doorward.gateway.authorizer.http2.header_blocks import TextMemo
 from doorward.gateway.authorizer.http2.streams import Request
+from doorward.gateway.authorizer.pacing import TurnPacer
 from doorward.gateway.authorizer.peer import READ_BYTES, Peer, PeerGone
 from doorward.gateway.authorizer.reading import read_certificate
 from doorward.gateway.authorizer.rendering import REFUSAL, render_answer
@@ -120,6 +123,7 @@ class AuthorizerLoop:
         self._tick_at = 0.0
         self._accept_again: float | None = None
         self._now = 0.0
+        self._pacer = TurnPacer()
 
     # From other threads.
 
@@ -157,6 +161,9 @@ class AuthorizerLoop:
         return self._end_by is not None and (not self._peers or self._clock.monotonic() >= self._end_by)
 
     def _turn(self) -> None:
+        pause = self._pacer.pause(self._clock.monotonic())
+        if pause:
+            time.sleep(pause)
         events = self._selector.select(self._timeout())
         self._now = self._clock.monotonic()
         if self._grace is not None and self._end_by is None:
@@ -175,6 +182,7 @@ class AuthorizerLoop:
             self._flush()
             self._answer(calls)
             self._deliver()
+            self._pacer.note(len(calls), self._clock.monotonic())
         self._flush()
         if self._now >= self._tick_at:
             self._tick_at = self._now + _TICK_SECONDS

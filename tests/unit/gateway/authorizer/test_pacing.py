@@ -1,0 +1,38 @@
+"""The loop waits a moment while several calls come at a time, and never at a quiet door."""
+
+from __future__ import annotations
+
+from doorward.gateway.authorizer.pacing import LONGEST_PAUSE_SECONDS, TurnPacer
+
+
+def test_a_quiet_door_never_waits() -> None:
+    """However often single calls come, no turn is delayed."""
+    pacer = TurnPacer()
+    assert pacer.pause(0.0) == 0
+    for turn in range(100):
+        pacer.note(1, turn / 1000)
+        assert pacer.pause(turn / 1000) == 0
+
+
+def test_a_busy_door_waits_a_moment() -> None:
+    """After a turn with several calls the next one begins a little later, and not later than that."""
+    pacer = TurnPacer()
+    pacer.note(8, 100.0)
+    assert pacer.pause(100.0) == LONGEST_PAUSE_SECONDS
+    assert 0 < pacer.pause(100.002) < LONGEST_PAUSE_SECONDS
+    assert pacer.pause(100.0 + LONGEST_PAUSE_SECONDS) == 0
+    pacer.note(1, 100.01)
+    assert pacer.pause(100.01) > 0
+    for turn in range(20):
+        pacer.note(1, 100.02 + turn / 1000)
+    assert pacer.pause(100.039) == 0
+
+
+def test_a_pause_in_the_calls_ends_the_waiting() -> None:
+    """A single call after a quiet moment is the first of a quiet door."""
+    pacer = TurnPacer()
+    pacer.note(64, 100.0)
+    pacer.note(1, 101.0)
+    assert pacer.pause(101.0) == 0
+    pacer.note(64, 50.0)  # a clock that goes back: the wait stays bounded
+    assert pacer.pause(1.0) <= LONGEST_PAUSE_SECONDS
