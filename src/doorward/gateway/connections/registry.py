@@ -252,7 +252,7 @@ class ConnectionRegistry:
             return self._remove(cookie)
 
     def forget_all(self, cookies: Sequence[int]) -> None:
-        """Do the same as `forget` for many connections, some at a time, so that nobody waits long for the lock."""
+        """Do the same as `forget` for many connections, some at a time, so that no other thread waits long for the lock."""
         for start in range(0, len(cookies), _FORGOTTEN_AT_ONCE):
             some = cookies[start : start + _FORGOTTEN_AT_ONCE]
             with self._lock:
