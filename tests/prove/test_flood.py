@@ -6,6 +6,7 @@ Measured on a machine that does nothing else: the figures are printed.
 from __future__ import annotations
 
 from datetime import datetime
+from statistics import median
 
 import pytest
 
@@ -16,8 +17,13 @@ from tests.support.doorway import ACTOR
 from tests.support.flooding import flooding, made_by
 from tests.support.honest import Honest, Withdrawals
 from tests.support.house import House, open_house
+from tests.support.watching import NewConnections, watching
 
 FLOOD_SECONDS = 20.0
+CAPACITY_SECONDS = 5.0
+LEAST_SHARE = 0.95
+"""Of the honest connections that are served while twice as many handshakes are begun as the door can answer."""
+
 MOST_LEAVES = 2_000
 MOST_LATE_SECONDS = 2.0
 
@@ -66,3 +72,31 @@ def test_a_flood_of_twenty_seconds(kind: str) -> None:
         assert written <= MOST_LEAVES
         assert honest.answered == honest.sent
         assert late <= MOST_LATE_SECONDS
+
+
+def test_handshakes_at_twice_the_capacity() -> None:
+    """Of two clients that connect all the while at least the stated share is served; afterwards all is as before."""
+    with open_house() as house:
+        house.apply("- {allow: {groups: [staff]}}")
+        people = [house.person(name, "staff") for name in ("alice", "bob")]
+        host = house.host("app")
+        with flooding("begun", house.port, CAPACITY_SECONDS, host) as flooder:
+            flooder.wait(CAPACITY_SECONDS + 60)
+        capacity = made_by(flooder) / CAPACITY_SECONDS
+        honest = [NewConnections(house, one, path="/honest/", pause=0.25) for one in people]
+        with (
+            watching(*honest),
+            flooding("paced", house.port, FLOOD_SECONDS, host, str(2 * capacity)) as flooder,
+        ):
+            flooder.wait(FLOOD_SECONDS + 60)
+        rate = made_by(flooder) / FLOOD_SECONDS
+        good = [sighting for one in honest for sighting in one.good]
+        refused = [sighting for one in honest for sighting in one.refused]
+        waits = sorted(one.arrived - one.began for one in good)
+        share = len(good) / (len(good) + len(refused))
+        print(
+            f"\n  {rate:.0f} handshakes begun a second, of which the door can answer {capacity:.0f}: {share:.1%} of"
+            f" {len(good) + len(refused)} honest connections served, after {median(waits):.2f} s (median), {waits[-1]:.2f} s (worst)"
+        )
+        assert share >= LEAST_SHARE
+        assert all(house.lets_in(one) for one in people)

@@ -2,7 +2,10 @@
 
     python -m tests.support.flooding hellos PORT SECONDS
     python -m tests.support.flooding handshakes PORT SECONDS HOST
-Each prints how many it made.
+    python -m tests.support.flooding begun PORT SECONDS HOST
+    python -m tests.support.flooding paced PORT SECONDS HOST RATE
+`begun` are handshakes that go no further than the door's answer, as many as the door answers; `paced` are as many of them a
+second as RATE says, from a thousand addresses, whatever the door answers. Each prints how many it made.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +26,9 @@ from tests.support.certificates.issuing import EVERY_EXTENSION, around_now, cert
 ROOT = Path(__file__).parents[2]
 ADDRESSES = 1000
 AT_ONCE = 64
+HELD_SECONDS, MOST_HELD = 1.0, 8_000
+"""How long a handshake that goes no further is held, and how many at most: a process may open 20,000 files or so."""
+
 WAIT_SECONDS = 5.0
 
 
@@ -57,6 +64,28 @@ def say_hellos(port: int, message: bytes, number: int) -> None:
             plain.settimeout(WAIT_SECONDS)
             plain.recv(1)
         plain.close()
+
+
+def pace_hellos(port: int, message: bytes, rate: float, seconds: float) -> int:
+    """Begin so many handshakes a second, each from another address, and give each up after a while; return how many."""
+    held: deque[tuple[float, socket.socket]] = deque()
+    made, began = 0, time.monotonic()
+    while (now := time.monotonic()) < began + seconds:
+        while made < (now - began) * rate:
+            plain = socket.socket()
+            plain.settimeout(0)
+            with suppress(OSError):
+                plain.bind((address(made % ADDRESSES), 0))
+                plain.connect_ex(("127.0.0.1", port))
+                plain.send(message)
+            held.append((now, plain))
+            made += 1
+        while held and (held[0][0] < now - HELD_SECONDS or len(held) > MOST_HELD):
+            held.popleft()[1].close()
+        time.sleep(0.005)
+    for _, plain in held:
+        plain.close()
+    return made
 
 
 def self_made(folder: Path, name: str) -> Path:
@@ -123,14 +152,16 @@ def _main(kind: str, port: int, seconds: float, *more: str) -> int:
     made = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        message = hello("nobody.test")
+        message = hello(more[0] if kind in {"begun", "paced"} else "nobody.test")
         contexts = []
         if kind == "handshakes":
             contexts = [client_context(self_made(folder, f"c{one}")) for one in range(ADDRESSES)]
         print("ready", flush=True)
+        if kind == "paced":
+            return pace_hellos(port, message, float(more[1]), seconds)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if kind == "hellos":
+            if kind != "handshakes":
                 say_hellos(port, message, AT_ONCE)
                 made += AT_ONCE
             else:

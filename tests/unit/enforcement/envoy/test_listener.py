@@ -91,6 +91,12 @@ def test_every_fact_is_copied_under_its_key() -> None:
 def test_limits_are_stated() -> None:
     """Buffers before a decision, connections, handshakes: nothing is left to a default."""
     assert LISTENER["enable_reuse_port"] is False
+
+
+def test_a_stampede_waits_in_the_kernel_and_not_in_envoy() -> None:
+    """Both are bounded: how many Envoy accepts at once, and how many wait to be accepted."""
+    assert LISTENER["max_connections_to_accept_per_socket_event"] == 4
+    assert LISTENER["tcp_backlog_size"] == 512
     assert LISTENER["per_connection_buffer_limit_bytes"] == 32768
     assert LISTENER["listener_filters_timeout"] == "5s"
     assert LISTENER["continue_on_listener_filters_timeout"] is False
