@@ -11,7 +11,7 @@ from h2.settings import SettingCodes, Settings
 from doorward.core.errors import MalformedInput
 from doorward.gateway.authorizer.http2.connection import ServerConnection
 from doorward.gateway.authorizer.http2.frames import HEADER, HEADER_BYTES, FrameType
-from doorward.gateway.authorizer.http2.header_blocks import TextMemo
+from doorward.gateway.authorizer.http2.header_blocks import FieldMemo
 from doorward.gateway.authorizer.http2.streams import Request
 from doorward.gateway.authorizer.loop import METHOD
 from doorward.gateway.authorizer.reading import read_certificate
@@ -28,7 +28,7 @@ from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
 
 _ANSWER = render_body(b"answer" * 100)
-_MEMO = TextMemo(most=64)
+_MEMO = FieldMemo(most=64)
 
 
 def _answer(connection: ServerConnection, request: Request) -> str:

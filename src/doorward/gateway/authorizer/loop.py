@@ -32,7 +32,7 @@ from doorward.gateway.authorizer.anonymous import is_whole
 from doorward.gateway.authorizer.calls import Answerer, Call, CheckResult
 from doorward.gateway.authorizer.http2.connection import ServerConnection
 from doorward.gateway.authorizer.http2.frames import ErrorCode
-from doorward.gateway.authorizer.http2.header_blocks import TextMemo
+from doorward.gateway.authorizer.http2.header_blocks import FieldMemo
 from doorward.gateway.authorizer.http2.streams import Request
 from doorward.gateway.authorizer.pacing import TurnPacer
 from doorward.gateway.authorizer.peer import READ_BYTES, Peer, PeerGone
@@ -109,7 +109,7 @@ class AuthorizerLoop:
         self._clock = clock
         self._admits = admits
         self._log_limiter = LogLimiter(clock)
-        self._memo = TextMemo()
+        self._memo = FieldMemo()
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._peers: dict[int, Peer] = {}
         self._waiting: dict[_Reply, None] = {}

@@ -11,6 +11,7 @@ Not here: which facts may go to Envoy (`anonymous.is_whole`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 REFUSAL = b"\x0a\x02\x08\x07"
 """`status.code` is PERMISSION_DENIED (7), and nothing else."""
@@ -23,7 +24,8 @@ _ENTRY, _KEY, _VALUE, _STRING = (
     b"\x12",
     b"\x1a",
 )  # fields = 1; key = 1, value = 2; string_value = 3
-_ONE_OCTET = 0x80
+_ONE_OCTET, _TWO_OCTETS = 1 << 7, 1 << 14
+_SMALL = tuple(bytes((number,)) for number in range(_ONE_OCTET))
 
 
 def render_answer(facts: Mapping[str, str]) -> bytes:
@@ -56,20 +58,32 @@ def _whole(entries: bytes) -> bytes:
 
 
 def _render_entry(name: str, value: str) -> bytes:
-    key, text = name.encode(), value.encode()
+    head, text = _render_key(name), value.encode()
     inner = b"".join((_STRING, _size(text), text))
-    entry = b"".join((_KEY, _size(key), key, _VALUE, _size(inner), inner))
-    return b"".join((_ENTRY, _size(entry), entry))
+    value_size = _size(inner)
+    return b"".join((_ENTRY, _varint(len(head) + len(value_size) + len(inner)), head, value_size, inner))
+
+
+@lru_cache(64)
+def _render_key(name: str) -> bytes:
+    """Return the first field of an entry, and the tag of the second one."""
+    key = name.encode()
+    return b"".join((_KEY, _size(key), key, _VALUE))
 
 
 def _size(data: bytes) -> bytes:
     """Return the length as a varint."""
-    left = len(data)
-    if left < _ONE_OCTET:
-        return bytes((left,))
+    return _varint(len(data))
+
+
+def _varint(number: int) -> bytes:
+    if number < _ONE_OCTET:
+        return _SMALL[number]
+    if number < _TWO_OCTETS:
+        return bytes((number & 0x7F | 0x80, number >> 7))
     octets = bytearray()
-    while left >= _ONE_OCTET:
-        octets.append(left & 0x7F | 0x80)
-        left >>= 7
-    octets.append(left)
+    while number >= _ONE_OCTET:
+        octets.append(number & 0x7F | 0x80)
+        number >>= 7
+    octets.append(number)
     return bytes(octets)

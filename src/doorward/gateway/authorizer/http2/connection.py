@@ -44,7 +44,7 @@ from doorward.gateway.authorizer.http2.frames import (
     render_settings,
     render_window_update,
 )
-from doorward.gateway.authorizer.http2.header_blocks import HeaderDecoder, TextMemo
+from doorward.gateway.authorizer.http2.header_blocks import FieldMemo, HeaderDecoder
 from doorward.gateway.authorizer.http2.sending import ResponseSender
 from doorward.gateway.authorizer.http2.stream_table import StreamTable
 from doorward.gateway.authorizer.http2.streams import Request
@@ -70,7 +70,7 @@ class ServerConnection:
         now: monotonic seconds.
     """
 
-    def __init__(self, memo: TextMemo, now: float) -> None:
+    def __init__(self, memo: FieldMemo, now: float) -> None:
         self.is_over = False
         self.why = ""
         self._now = now

@@ -11,15 +11,48 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from enum import IntEnum
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _LENGTH = re.compile(r"[0-9]{1,10}")
 _PSEUDO = frozenset({":method", ":scheme", ":path", ":authority"})
-_REQUIRED = frozenset({":method", ":scheme", ":path"})
 _OF_ONE_CONNECTION = frozenset(
     {"connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade"}
 )
+_OURS = frozenset({"content-type", "content-length", "grpc-encoding", "grpc-timeout"})
+
+
+class FieldKind(IntEnum):
+    """What a field is, as its name and value tell."""
+
+    BAD = 0
+    PSEUDO = 1
+    OURS = 2
+    IGNORED = 3
+    METADATA = 4
+
+
+Field = tuple[str, str, FieldKind]
+"""Name, value and kind."""
+
+
+def make_field(name: str, value: str) -> Field:
+    """Return a field; its kind is worked out once, since most fields come again with each call."""
+    return name, value, _kind_of(name, value)
+
+
+def _kind_of(name: str, value: str) -> FieldKind:
+    if not (value.isascii() and value.isprintable()) or value.strip(" ") != value:
+        return FieldKind.BAD
+    if name in _PSEUDO:
+        return FieldKind.PSEUDO
+    if not _NAME.fullmatch(name) or name in _OF_ONE_CONNECTION:
+        return FieldKind.BAD
+    if name in _OURS:
+        return FieldKind.OURS
+    if name == "te":
+        return FieldKind.IGNORED if value == "trailers" else FieldKind.BAD
+    return FieldKind.IGNORED if name.startswith("grpc-") else FieldKind.METADATA
 
 
 @dataclass(slots=True)
@@ -45,62 +78,39 @@ class RequestFields:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-def read_fields(pairs: Sequence[tuple[str, str]]) -> RequestFields | None:
-    """Return the fields of a request; None if they are malformed (RFC 9113 section 8.1.1).
-
-    Args:
-        pairs: names and values in order.
-    """
+def read_fields(fields: Sequence[Field]) -> RequestFields | None:
+    """Return the fields of a request; None if they are malformed (RFC 9113 section 8.1.1)."""
     pseudo: dict[str, str] = {}
-    at = 0
-    for name, value in pairs:
-        if not name.startswith(":"):
-            break
-        if name not in _PSEUDO or name in pseudo or not _is_good(value):
+    ours: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+    is_head = True
+    for name, value, kind in fields:
+        if kind == FieldKind.PSEUDO:
+            if not is_head or name in pseudo:
+                return None
+            pseudo[name] = value
+            continue
+        is_head = False
+        if kind == FieldKind.METADATA:
+            metadata[name] = value if name not in metadata else f"{metadata[name]},{value}"
+        elif kind == FieldKind.BAD or (kind == FieldKind.OURS and ours.setdefault(name, value) != value):
             return None
-        pseudo[name] = value
-        at += 1
-    if not pseudo.keys() >= _REQUIRED or not pseudo[":path"]:
+    if not (pseudo.get(":method") and pseudo.get(":scheme") and pseudo.get(":path")):
         return None
-    request = RequestFields(method=pseudo[":method"], path=pseudo[":path"])
-    for name, value in pairs[at:]:
-        if not _is_name(name) or not _is_good(value) or not _take(request, name, value):
-            return None
-    return request
+    length = ours.get("content-length")
+    if length is not None and not _LENGTH.fullmatch(length):
+        return None
+    return RequestFields(
+        method=pseudo[":method"],
+        path=pseudo[":path"],
+        content_type=ours.get("content-type", ""),
+        encoding=ours.get("grpc-encoding", "identity"),
+        timeout=ours.get("grpc-timeout", ""),
+        length=-1 if length is None else int(length),
+        metadata=metadata,
+    )
 
 
-def are_trailers(pairs: Sequence[tuple[str, str]]) -> bool:
+def are_trailers(fields: Sequence[Field]) -> bool:
     """Return whether fields may stand at the end of a request; we read none of them."""
-    return all(_is_name(name) and _is_good(value) for name, value in pairs)
-
-
-def _take(request: RequestFields, name: str, value: str) -> bool:
-    """Note one field; return False if it makes the request malformed."""
-    match name:
-        case "content-type":
-            request.content_type = value
-        case "grpc-timeout":
-            request.timeout = value
-        case "grpc-encoding":
-            request.encoding = value
-        case "te":
-            return value == "trailers"
-        case "content-length":
-            if not _LENGTH.fullmatch(value) or request.length not in {-1, int(value)}:
-                return False
-            request.length = int(value)
-        case _ if name.startswith("grpc-"):
-            pass
-        case _:
-            before = request.metadata.get(name)
-            request.metadata[name] = value if before is None else f"{before},{value}"
-    return True
-
-
-@lru_cache(1024)
-def _is_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None and name not in _OF_ONE_CONNECTION
-
-
-def _is_good(value: str) -> bool:
-    return value.isascii() and value.isprintable() and not value.startswith(" ") and not value.endswith(" ")
+    return all(kind not in {FieldKind.BAD, FieldKind.PSEUDO} for _, _, kind in fields)

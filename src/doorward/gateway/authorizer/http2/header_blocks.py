@@ -1,8 +1,8 @@
 """Header blocks of the peer: HPACK, decoded.
 
-We announce a table of size 0. A peer that does so has no state, and most of its texts are the same in each call: a memo by
-their octets finds them. Until the peer has heard of our table size, and if it does use a table of the size that it may
-use, the dynamic table is kept as the standard says.
+We announce a table of size 0. A peer that does so has no state, and most of its fields are the same in each call: a memo by
+their octets finds them. A field is its own end, so octets that are one field are that field wherever they stand. Until the
+peer has heard of our table size, the dynamic table is kept as the standard says.
 A block is decoded to its end also if it is too long to be kept: otherwise the table would differ from the peer's.
 Standard: RFC 7541.
 
@@ -16,10 +16,9 @@ from collections import deque
 from hpack.table import HeaderTable
 
 from doorward.gateway.authorizer.http2.errors import ConnectionFailed
+from doorward.gateway.authorizer.http2.fields import Field, make_field
 from doorward.gateway.authorizer.http2.frames import ErrorCode
 from doorward.gateway.authorizer.http2.huffman import NotHuffman, decode_huffman
-
-Field = tuple[str, str]
 
 FIRST_TABLE_BYTES = 4096
 """Of the dynamic table, until the peer has acknowledged our settings."""
@@ -27,43 +26,53 @@ _ENTRY_BYTES = 32
 _LARGEST_INTEGER = 1 << 28
 _LARGEST_SHIFT = 28
 _INDEXED, _INDEXING, _TABLE_SIZE = 0x80, 0x40, 0x20  # the highest bit that is set says what a field is
+_LONG_NAME, _LONG_INDEXING = (
+    0x0F,
+    0x3F,
+)  # bits of the number of a name; all of them: it goes on in the next octet
 _CODED = _MORE = 0x80
+_LENGTH = 0x7F
 
 _STATIC: tuple[Field, ...] = tuple(
-    (name.decode("ascii"), value.decode("ascii")) for name, value in HeaderTable.STATIC_TABLE
+    make_field(name.decode("ascii"), value.decode("ascii")) for name, value in HeaderTable.STATIC_TABLE
 )
 
 
-class TextMemo:
-    """Texts by their Huffman-coded octets; of one thread.
+class FieldMemo:
+    """Fields by their octets, and names by theirs; of one thread.
 
     Args:
-        most: texts; with one more, all are forgotten.
-        longest: octets of a text that is kept, coded.
+        most: fields; with one more, all are forgotten.
+        longest: octets of a field that is kept.
     """
 
     def __init__(self, most: int = 4096, longest: int = 512) -> None:
+        self.fields: dict[bytes, Field] = {}
         self._most = most
         self._longest = longest
-        self._texts: dict[bytes, str] = {}
+        self._names: dict[bytes, str] = {}
 
-    def __len__(self) -> int:
-        return len(self._texts)
+    def keep(self, octets: bytes, field: Field) -> None:
+        """Keep a field; its name must stand in the octets, or in the static table."""
+        if len(octets) <= self._longest:
+            if len(self.fields) >= self._most:
+                self.fields.clear()
+            self.fields[octets] = field
 
-    def decode(self, coded: bytes) -> str:
-        """Return the text; each octet is a character.
+    def name(self, coded: bytes) -> str:
+        """Return the name that Huffman-coded octets are.
 
         Raises:
             NotHuffman: see `decode_huffman`.
         """
-        text = self._texts.get(coded)
-        if text is None:
-            text = decode_huffman(coded).decode("latin-1")
+        name = self._names.get(coded)
+        if name is None:
+            name = decode_huffman(coded).decode("latin-1")
             if len(coded) <= self._longest:
-                if len(self._texts) >= self._most:
-                    self._texts.clear()
-                self._texts[coded] = text
-        return text
+                if len(self._names) >= self._most:
+                    self._names.clear()
+                self._names[coded] = name
+        return name
 
 
 class HeaderDecoder:
@@ -74,7 +83,7 @@ class HeaderDecoder:
         list_bytes: the longest list of fields that is returned, as RFC 9113 section 6.5.2 counts it.
     """
 
-    def __init__(self, memo: TextMemo, list_bytes: int) -> None:
+    def __init__(self, memo: FieldMemo, list_bytes: int) -> None:
         self._memo = memo
         self._list_bytes = list_bytes
         self._table: deque[Field] = deque()
@@ -102,30 +111,46 @@ class HeaderDecoder:
         end = len(block)
         fields: list[Field] = []
         room = self._list_bytes
+        known = self._memo.fields.get
         while at < end:
             first = block[at]
             if first >= _INDEXED:
-                number, at = _integer(block, at, 0x7F)
+                number, at = _integer(block, at, _LENGTH)
                 field = self._entry(number)
             else:
-                kept = first >= _INDEXING
-                if not kept and first >= _TABLE_SIZE:
-                    raise ConnectionFailed(
-                        ErrorCode.COMPRESSION_ERROR, "the table changes its size within a block"
-                    )
-                number, at = _integer(block, at, 0x3F if kept else 0x0F)
-                if number:
-                    name = self._entry(number)[0]
+                # Where the field ends if its lengths are short, which all known fields have.
+                value_at = at + 1
+                if first in {0, _INDEXING}:
+                    value_at += 1 + (block[value_at] & _LENGTH)
+                stop = value_at + 1 + (block[value_at] & _LENGTH) if value_at < end else end
+                found = known(block[at:stop])
+                if found is None:
+                    field, at = self._literal(block, at)
                 else:
-                    name, at = self._text(block, at)
-                value, at = self._text(block, at)
-                field = name, value
-                if kept:
+                    field, at = found, stop
+                if first >= _INDEXING and self._most:
                     self._keep(field)
             room -= len(field[0]) + len(field[1]) + _ENTRY_BYTES
             if room >= 0:
                 fields.append(field)
         return fields if room >= 0 else None
+
+    def _literal(self, block: bytes, begin: int) -> tuple[Field, int]:
+        """Return a field that stands in the block, and the place behind it."""
+        first = block[begin]
+        if _TABLE_SIZE <= first < _INDEXING:
+            raise ConnectionFailed(ErrorCode.COMPRESSION_ERROR, "the table changes its size within a block")
+        number, at = _integer(block, begin, _LONG_INDEXING if first >= _INDEXING else _LONG_NAME)
+        if number:
+            name = self._entry(number)[0]
+        else:
+            coded, octets, at = _text(block, at)
+            name = self._memo.name(octets) if coded else octets.decode("latin-1")
+        coded, octets, at = _text(block, at)
+        field = make_field(name, (decode_huffman(octets) if coded else octets).decode("latin-1"))
+        if number <= len(_STATIC):
+            self._memo.keep(block[begin:at], field)
+        return field, at
 
     def _resize(self, block: bytes) -> int:
         """Change the table's size as the block begins by saying; return where its fields begin."""
@@ -139,15 +164,6 @@ class HeaderDecoder:
         if self._most > self._allowed:
             raise ConnectionFailed(ErrorCode.COMPRESSION_ERROR, "the table was not given up")
         return at
-
-    def _text(self, block: bytes, at: int) -> tuple[str, int]:
-        coded = block[at] >= _CODED
-        length, at = _integer(block, at, 0x7F)
-        stop = at + length
-        if stop > len(block):
-            raise IndexError
-        data = block[at:stop]
-        return (self._memo.decode(data) if coded else data.decode("latin-1")), stop
 
     def _entry(self, number: int) -> Field:
         if not number:
@@ -163,8 +179,18 @@ class HeaderDecoder:
 
     def _evict(self, needed: int) -> None:
         while self._table and self._bytes + needed > self._most:
-            name, value = self._table.pop()
+            name, value, _ = self._table.pop()
             self._bytes -= len(name) + len(value) + _ENTRY_BYTES
+
+
+def _text(block: bytes, at: int) -> tuple[bool, bytes, int]:
+    """Return whether a text is Huffman-coded, its octets, and the place behind it (RFC 7541 section 5.2)."""
+    coded = block[at] >= _CODED
+    length, at = _integer(block, at, _LENGTH)
+    stop = at + length
+    if stop > len(block):
+        raise IndexError
+    return coded, block[at:stop], stop
 
 
 def _integer(block: bytes, at: int, mask: int) -> tuple[int, int]:

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from doorward.gateway.authorizer.http2 import limits
 from doorward.gateway.authorizer.http2.errors import ConnectionFailed, StreamFailed
-from doorward.gateway.authorizer.http2.fields import RequestFields, are_trailers, read_fields
+from doorward.gateway.authorizer.http2.fields import Field, RequestFields, are_trailers, read_fields
 from doorward.gateway.authorizer.http2.frames import ErrorCode, render_reset
-from doorward.gateway.authorizer.http2.header_blocks import Field
 from doorward.gateway.authorizer.http2.sending import ResponseSender
 from doorward.gateway.authorizer.http2.streams import Request, Stream
 
