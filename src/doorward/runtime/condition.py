@@ -19,15 +19,15 @@ from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts, root_certificate
 from doorward.partners.evidence import EvidenceHealth, list_evidence_health
 from doorward.partners.trust import find_unread
+from doorward.runtime import lazy
 from doorward.runtime.authority_condition import examine_authority, examine_rollover
 from doorward.runtime.certificate_condition import examine_endings, examine_lifetimes, examine_notices
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition_part import Part
 from doorward.runtime.layout import find_lost
 from doorward.runtime.pem import render_pem
-from doorward.runtime.portal_trust import MEND, TROUBLE, is_trust_missing
+from doorward.runtime.portal_trust import MEND, TROUBLE, is_trust_missing_in_force
 from doorward.stores.fleet_records import EnrolmentState
-from doorward.stores.policy_snapshot import current_document
 
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 MOST_WAITING = 10_000
@@ -273,8 +273,7 @@ def _portal(installation: Installation) -> list[Part]:
     host = installation.portal_host()
     with installation.services.work.read() as stores:
         lost = stores.factors.count_foreign(host)
-        document, _ = current_document(stores)
-    untrusted = is_trust_missing(installation, document)
+        untrusted = is_trust_missing_in_force(installation, stores)
     trouble, hints = [], []
     if lost:
         trouble.append(f"{lost} passkeys were made for another host of the portal, and are lost at {host}")
@@ -314,9 +313,11 @@ def _clones(installation: Installation) -> list[Part]:
 
 def _silent(installation: Installation) -> list[Part]:
     """Return a part for each application that does not answer; none for those that do."""
-    silent = silent_upstreams(installation) or {}
+    silent = silent_upstreams(installation)
+    if not silent:
+        return []
     with installation.services.work.read() as stores:
-        document, _ = current_document(stores)
+        document, _ = lazy.policy_snapshot.current_document(stores)
     return [
         Part(
             name="application",

@@ -14,8 +14,6 @@ from datetime import datetime
 from heapq import merge
 from itertools import groupby
 
-from sqlalchemy import LargeBinary, bindparam, delete, select
-
 from doorward.audit.events import Retention
 from doorward.audit.leaf import CommitmentOpening
 from doorward.audit.log import PendingBlock, PendingEvent, PlacedBlock, StoredLeaf, StoredNode
@@ -23,31 +21,34 @@ from doorward.audit.merkle import HASH_BYTES
 from doorward.audit.tiles import TILE_HASHES, TILE_LEVELS, extend_tiles, node_row, resolve_nodes
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
+from doorward.storage import lazy
 from doorward.storage.backend import Database
-from doorward.storage.core_statements import CURRENT_TENANT, SqlPosition, insert_new
 from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.event_blocks import SqlEventBlocks
 from doorward.storage.event_outbox import SqlEventOutbox, duplicate_event
 from doorward.storage.event_segments import find_group, join_group
 from doorward.storage.log_packing import unpack_leaves
-from doorward.storage.schema_log import log_checkpoints, log_leaves, log_openings, log_outbox
 from doorward.storage.transaction import Transaction
-from doorward.storage.values import to_microseconds
+from doorward.storage.values import from_microseconds, to_microseconds
 
-_ADD_LEAF = DriverStatement(insert_new(log_leaves))
+_ADD_LEAF = DriverStatement(
+    """INSERT INTO log_leaves (tenant, number, event_id, leaf, hash) VALUES (:tenant, :number, :event_id, :leaf, :hash)
+    ON CONFLICT DO NOTHING"""
+)
 _STORE_TILE = DriverStatement(
     """INSERT INTO log_tiles (tenant, level, number, hashes) VALUES (:tenant, :level, :number, :hashes)
     ON CONFLICT (tenant, level, number) DO UPDATE SET hashes = excluded.hashes"""
 )
-_ADD_CHECKPOINT = insert_new(log_checkpoints)
+_ADD_CHECKPOINT = DriverStatement(
+    """INSERT INTO log_checkpoints (tenant, size, text, at) VALUES (:this_tenant, :size, :text, :at)
+    ON CONFLICT DO NOTHING"""
+)
 
 _PENDING = DriverStatement(
-    select(log_outbox.c.id, log_outbox.c.event_id, log_outbox.c.leaf, log_outbox.c.events)
-    .where(log_outbox.c.tenant == CURRENT_TENANT)
-    .order_by(log_outbox.c.id)
-    .limit(bindparam("at_most"))
+    """SELECT id, event_id, leaf, events FROM log_outbox WHERE tenant = :this_tenant
+    ORDER BY id LIMIT :at_most"""
 )
-_FORGET = DriverStatement(delete(log_outbox).where(log_outbox.c.id == bindparam("of")))
+_FORGET = DriverStatement("DELETE FROM log_outbox WHERE id = :of")
 
 _LAST_TILE = DriverStatement(
     """SELECT number, length(hashes) FROM log_tiles WHERE tenant = :this_tenant AND level = 0
@@ -57,63 +58,29 @@ _TILE = DriverStatement(
     "SELECT hashes FROM log_tiles WHERE tenant = :this_tenant AND level = :level AND number = :number"
 )
 _LEAVES = DriverStatement(
-    select(log_leaves.c.number, log_leaves.c.event_id, log_leaves.c.leaf, log_leaves.c.hash)
-    .where(
-        log_leaves.c.tenant == CURRENT_TENANT,
-        log_leaves.c.number >= bindparam("start"),
-        log_leaves.c.number < bindparam("end"),
-    )
-    .order_by(log_leaves.c.number),
+    """SELECT number, event_id, leaf, hash FROM log_leaves
+    WHERE tenant = :this_tenant AND number >= :start AND number < :end ORDER BY number""",
     large=True,
 )
-_MENTIONS = DriverStatement(
-    select(log_leaves.c.number)
-    .where(
-        log_leaves.c.tenant == CURRENT_TENANT,
-        SqlPosition(bindparam("needle", type_=LargeBinary), log_leaves.c.leaf) > 0,
-    )
-    .order_by(log_leaves.c.number.desc())
-    .limit(bindparam("most"))
-)
-_LATEST_CHECKPOINT = (
-    select(log_checkpoints.c.text)
-    .where(log_checkpoints.c.tenant == CURRENT_TENANT)
-    .order_by(log_checkpoints.c.size.desc())
-    .limit(1)
-)
-_LATEST_CHECKPOINT_AT = (
-    select(log_checkpoints.c.at)
-    .where(log_checkpoints.c.tenant == CURRENT_TENANT)
-    .order_by(log_checkpoints.c.size.desc())
-    .limit(1)
+_LATEST_CHECKPOINT = DriverStatement(
+    "SELECT text, at FROM log_checkpoints WHERE tenant = :this_tenant ORDER BY size DESC LIMIT 1"
 )
 _CHECKPOINTS = DriverStatement(
-    select(log_checkpoints.c.size, log_checkpoints.c.text)
-    .where(
-        log_checkpoints.c.tenant == CURRENT_TENANT,
-        log_checkpoints.c.size > bindparam("above"),
-        log_checkpoints.c.size <= bindparam("up_to"),
-    )
-    .order_by(log_checkpoints.c.size),
+    """SELECT size, text FROM log_checkpoints
+    WHERE tenant = :this_tenant AND size > :above AND size <= :up_to ORDER BY size""",
     large=True,
 )
 _LOWEST, _HIGHEST_SIZE = -(1 << 63), (1 << 63) - 1
 
-_O = log_openings.c
 _OPENINGS = DriverStatement(
-    select(log_leaves.c.number, _O.field, _O.value, _O.salt, _O.subject)
-    .select_from(log_leaves.join(log_openings, log_leaves.c.event_id == _O.event_id))
-    .where(
-        log_leaves.c.tenant == CURRENT_TENANT,
-        log_leaves.c.number >= bindparam("start"),
-        log_leaves.c.number < bindparam("end"),
-    )
-    .order_by(log_leaves.c.number, _O.field),
+    """SELECT l.number, o.field, o.value, o.salt, o.subject
+    FROM log_leaves l JOIN log_openings o ON o.event_id = l.event_id
+    WHERE l.tenant = :this_tenant AND l.number >= :start AND l.number < :end ORDER BY l.number, o.field""",
     large=True,
 )
-_ERASE_SUBJECT = delete(log_openings).where(_O.tenant == bindparam("of"), _O.subject == bindparam("about"))
-_ERASE_BEFORE = delete(log_openings).where(
-    _O.tenant == CURRENT_TENANT, _O.retention == bindparam("kept_for"), _O.at < bindparam("before")
+_ERASE_SUBJECT = DriverStatement("DELETE FROM log_openings WHERE tenant = :of AND subject = :about")
+_ERASE_BEFORE = DriverStatement(
+    "DELETE FROM log_openings WHERE tenant = :this_tenant AND retention = :kept_for AND at < :before"
 )
 
 
@@ -207,13 +174,13 @@ class SqlEventStore(SqlEventOutbox):
 
     def latest_checkpoint(self) -> str | None:
         """Return the text of the checkpoint with the largest size."""
-        text: str | None = self._transaction.value(_LATEST_CHECKPOINT)
+        text: str | None = self._transaction.driver_value(_LATEST_CHECKPOINT)
         return text
 
     def latest_checkpoint_at(self) -> datetime | None:
         """Return when the checkpoint with the largest size was stored."""
-        at: datetime | None = self._transaction.value(_LATEST_CHECKPOINT_AT)
-        return at
+        row = self._transaction.driver_row(_LATEST_CHECKPOINT)
+        return None if row is None else from_microseconds(row[1])
 
     def stored_checkpoints(self, above: int | None, to: int | None) -> Iterator[tuple[int, str]]:
         """Yield (stored size, text) of the checkpoints with above < size <= to, ordered by size."""
@@ -222,7 +189,7 @@ class SqlEventStore(SqlEventOutbox):
 
     def store_checkpoint(self, text: str, size: int, at: datetime) -> None:
         """Store a signed checkpoint; refuse a second one of the same size, which may contradict the first."""
-        if not self._transaction.add(_ADD_CHECKPOINT, size=size, text=text, at=at):
+        if not self._transaction.driver_change(_ADD_CHECKPOINT, size=size, text=text, at=to_microseconds(at)):
             raise IntegrityError("checkpoint-duplicate", f"the log already has a checkpoint of size {size}")
 
     def leaves(self, start: int, end: int) -> Iterator[StoredLeaf]:
@@ -252,8 +219,8 @@ class SqlEventStore(SqlEventOutbox):
         return self._find(f"{json.dumps(name)}:{json.dumps(text)[:-1]}".encode(), most)
 
     def _find(self, needle: bytes, most: int) -> list[int]:
-        rows = self._transaction.driver_rows(_MENTIONS, needle=needle, most=most)
-        return sorted([int(row[0]) for row in rows] + self._blocks.find(needle, most), reverse=True)[:most]
+        singles = lazy.leaf_search.find_leaves(self._transaction, needle, most)
+        return sorted(singles + self._blocks.find(needle, most), reverse=True)[:most]
 
     def join_segments(self, start: int) -> tuple[bool, int]:
         """Join the first small segments from a number on into one, at most 1,024 leaves.
@@ -286,13 +253,14 @@ class SqlEventStore(SqlEventOutbox):
 
     def erase_subject(self, tenant: str, subject: str) -> int:
         """Delete every opening with this subject id."""
-        singles = self._transaction.write(_ERASE_SUBJECT, of=tenant, about=subject)
+        singles = self._transaction.driver_change(_ERASE_SUBJECT, of=tenant, about=subject)
         return singles + self._blocks.erase_subject(tenant, subject)
 
     def erase_before(self, retention: Retention, before: datetime) -> int:
         """Delete the openings of a retention class with events before that time."""
-        singles = self._transaction.write(_ERASE_BEFORE, kept_for=retention, before=before)
-        return singles + self._blocks.erase_before(retention.value, to_microseconds(before))
+        until = to_microseconds(before)
+        singles = self._transaction.driver_change(_ERASE_BEFORE, kept_for=retention.value, before=until)
+        return singles + self._blocks.erase_before(retention.value, until)
 
 
 class SqlEventLog:

@@ -38,6 +38,7 @@ from doorward.storage.transaction import Transaction
 if TYPE_CHECKING:
     from doorward.storage.repositories.authorities import SqlAuthorities, SqlStatus
     from doorward.storage.repositories.certificates import SqlCertificates
+    from doorward.storage.repositories.evidence import SqlEvidence
     from doorward.storage.repositories.fleets import (
         SqlDeviceEnrolments,
         SqlEnrolmentTags,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     )
     from doorward.storage.repositories.gateways import SqlIngest, SqlOrders
     from doorward.storage.repositories.manufacturers import SqlManufacturers
-    from doorward.storage.repositories.partners import SqlEvidence, SqlPartners
+    from doorward.storage.repositories.partners import SqlPartners
 
 
 class SqlOutbox:
@@ -162,7 +163,7 @@ class SqlStores:
     @property
     def evidence(self) -> SqlEvidence:
         """CRLs and OCSP answers of partners."""
-        return repositories.partners.SqlEvidence(self._transaction)
+        return repositories.evidence.SqlEvidence(self._transaction)
 
     @property
     def factors(self) -> SqlFactors:

@@ -51,13 +51,13 @@ sys.exit(code)
 """
 
 
-def loaded(site: Site, *lines: list[str], **environ: str) -> set[str]:
-    """Run commands in a process of their own; return the modules that it has at the end."""
+def loaded(site: Site, *lines: list[str], code: int = 0, **environ: str) -> set[str]:
+    """Run commands in a process of their own, which ends with `code`; return the modules that it has at the end."""
     done = run_program(
         [sys.executable, "-c", SCRIPT, json.dumps(lines)],
         env={"DOORWARD_DATA": str(site.data), "PATH": "/usr/bin:/bin", **environ},
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
@@ -91,6 +91,22 @@ def test_the_list_of_certificates_loads_no_sql_toolkit(site: Site) -> None:
         site, ["cert", "list"], ["cert", "list", "--of", "alice"], ["cert", "list", "--ending", "30d"]
     )
     assert heavy(modules) <= {"doorward.pki", "doorward.verification"}  # states and dates only
+
+
+def test_status_loads_no_sql_toolkit_and_no_policy(site: Site) -> None:
+    """It reads every part by text; a document that names no factor is not parsed."""
+    modules = loaded(site, ["status"], code=3)
+    assert not heavy(modules) & {
+        "sqlalchemy",
+        "ruamel",
+        "rich",
+        "alembic",
+        "grpc",
+        "uvicorn",
+        "starlette",
+        "jinja2",
+    }
+    assert "doorward.policy.document" not in modules
 
 
 @pytest.mark.parametrize("words", ["doorward person show ", "doorward group add ", "doorward invite a"])

@@ -18,18 +18,20 @@ from tests.support.sql_store import sqlite_database
 
 POSTGRESQL = postgresql.dialect()
 MODULES = [
-    "event_store",
-    "repositories.authorities",
+    "repositories.evidence",
     "repositories.gateways",
 ]
 AS_TEXT = [
     "event_outbox",
+    "event_store",
+    "repositories.authorities",
     "repositories.certificates",
     "repositories.directory",
     "repositories.factors",
     "repositories.facts",
     "repositories.gateway_states",
     "repositories.invitations",
+    "repositories.partners",
     "repositories.policies",
     "repositories.rollovers",
     "repositories.session_keys",

@@ -13,6 +13,7 @@ from doorward.core.lazy_imports import import_lazily
 if TYPE_CHECKING:
     from doorward.storage.repositories import authorities as authorities
     from doorward.storage.repositories import certificates as certificates
+    from doorward.storage.repositories import evidence as evidence
     from doorward.storage.repositories import fleets as fleets
     from doorward.storage.repositories import gateways as gateways
     from doorward.storage.repositories import manufacturers as manufacturers
@@ -22,6 +23,14 @@ else:
         __name__,
         {
             name: f"{__name__}.{name}"
-            for name in ("authorities", "certificates", "fleets", "gateways", "manufacturers", "partners")
+            for name in (
+                "authorities",
+                "certificates",
+                "evidence",
+                "fleets",
+                "gateways",
+                "manufacturers",
+                "partners",
+            )
         },
     )

@@ -8,103 +8,85 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Integer, bindparam, delete, false, insert, select, true, update
-
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound
-from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
 from doorward.storage.driver_statement import DriverRow, DriverStatement
-from doorward.storage.schema import authorities, certificates, crls, ocsp_answers
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import (
     from_microseconds,
     from_optional_microseconds,
     from_word,
     to_microseconds,
+    to_optional_microseconds,
 )
 from doorward.stores.authority_protocols import CertificateLine
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord, OcspRecord
 
 _COLUMNS = AuthorityRecord.__slots__
-_ALL = select(*(authorities.c[name] for name in _COLUMNS)).where(authorities.c.tenant == CURRENT_TENANT)
-_LIST = DriverStatement(_ALL.order_by(authorities.c.created_at.desc(), authorities.c.id.desc()))
-_GET = DriverStatement(_ALL.where(authorities.c.id == bindparam("id")))
-_OF_KIND = _ALL.where(authorities.c.kind == bindparam("kind"), authorities.c.current)
-_CURRENT = DriverStatement(_OF_KIND)
-_RESPONDER = DriverStatement(_OF_KIND.where(authorities.c.issuer_id == bindparam("issuer")))
-_REPLACE = (
-    update(authorities)
-    .where(authorities.c.tenant == CURRENT_TENANT, authorities.c.kind == bindparam("of"))
-    .values(current=false())
+_ALL = f"SELECT {', '.join(_COLUMNS)} FROM authorities WHERE tenant = :this_tenant"  # noqa: S608 - names of the record
+_LIST = DriverStatement(f"{_ALL} ORDER BY created_at DESC, id DESC")
+_GET = DriverStatement(f"{_ALL} AND id = :id")
+_CURRENT = DriverStatement(f"{_ALL} AND kind = :kind AND current")
+_RESPONDER = DriverStatement(f"{_ALL} AND kind = :kind AND current AND issuer_id = :issuer")
+_NOT_CURRENT = "UPDATE authorities SET current = false WHERE tenant = :this_tenant AND kind = :of"
+_REPLACE = DriverStatement(_NOT_CURRENT)
+_REPLACE_RESPONDER = DriverStatement(f"{_NOT_CURRENT} AND issuer_id = :issuer")
+_MAKE_CURRENT = DriverStatement(
+    "UPDATE authorities SET current = true WHERE tenant = :this_tenant AND id = :one"
 )
-_REPLACE_RESPONDER = _REPLACE.where(authorities.c.issuer_id == bindparam("issuer"))
-_ONE = update(authorities).where(authorities.c.tenant == CURRENT_TENANT, authorities.c.id == bindparam("one"))
-_MAKE_CURRENT = _ONE.values(current=true())
-_RETIRE = _ONE.values(
-    retired_at=bindparam("at", type_=authorities.c.retired_at.type),
-    retired_reason=bindparam("why", type_=authorities.c.retired_reason.type),
+_RETIRE = DriverStatement(
+    """UPDATE authorities SET retired_at = :at, retired_reason = :why
+    WHERE tenant = :this_tenant AND id = :one"""
 )
-_ADD = insert(authorities)
-_LINE = [certificates.c[name] for name in CertificateLine.__slots__]
-_UNENDED = (
-    select(*_LINE)
-    .where(
-        # In an expression, so that the planner does not choose an index that begins with the tenant: a page is read by id.
-        certificates.c.tenant.concat("") == CURRENT_TENANT,
-        certificates.c.id > bindparam("after_id"),
-        certificates.c.not_after > bindparam("now"),
-        certificates.c.state != CertificateState.INTENDED,
-    )
-    .order_by(certificates.c.id)
-    .limit(bindparam("limit", type_=Integer))
+_ADD = DriverStatement(
+    f"""INSERT INTO authorities ({", ".join(_COLUMNS)})
+    VALUES ({", ".join(f":{name}" for name in _COLUMNS)})"""  # noqa: S608 - names of the record
+)
+_LINE = CertificateLine.__slots__
+_UNENDED = DriverStatement(
+    # The tenant is in an expression, so that the planner does not choose an index that begins with it: a page is read by id.
+    f"""SELECT {", ".join(_LINE)} FROM certificates
+    WHERE tenant || '' = :this_tenant AND id > :after_id AND not_after > :now AND state <> 'intended'
+    ORDER BY id LIMIT :limit"""  # noqa: S608 - names of the record
 )
 
-_ONE_CRL = (
-    crls.c.tenant == CURRENT_TENANT,
-    crls.c.authority_id == bindparam("authority_id"),
-    crls.c.partition == bindparam("partition"),
+_CRL_COLUMNS = "authority_id, partition, tenant, number, this_update, next_update, through_seq"
+_OF_CRL = "tenant = :this_tenant AND authority_id = :authority_id AND partition = :partition"
+_CRL = DriverStatement(f"SELECT {_CRL_COLUMNS}, der FROM crls WHERE {_OF_CRL}")  # noqa: S608 - constants of this file
+_CRL_NUMBER = DriverStatement(f"SELECT number FROM crls WHERE {_OF_CRL}")  # noqa: S608 - as above
+_CRL_HEADS = DriverStatement(
+    f"""SELECT {_CRL_COLUMNS} FROM crls WHERE tenant = :this_tenant AND authority_id = :authority_id
+    ORDER BY partition"""  # noqa: S608 - as above
 )
-_CRL = select(crls).where(*_ONE_CRL)
-_CRL_NUMBER = select(crls.c.number).where(*_ONE_CRL)
-_CRL_HEADS = (
-    select(*(column for column in crls.c if column is not crls.c.der))
-    .where(crls.c.tenant == CURRENT_TENANT, crls.c.authority_id == bindparam("authority_id"))
-    .order_by(crls.c.partition)
+_ADD_CRL = DriverStatement(
+    f"""INSERT INTO crls ({_CRL_COLUMNS}, der)
+    VALUES (:authority_id, :partition, :this_tenant, :number, :this_update, :next_update, :through_seq, :der)
+    ON CONFLICT DO NOTHING"""  # noqa: S608 - as above
 )
-_ADD_CRL = insert_new(crls)
-_REPLACE_CRL = (
-    update(crls)
-    .where(
-        crls.c.tenant == CURRENT_TENANT,
-        crls.c.authority_id == bindparam("of"),
-        crls.c.partition == bindparam("the"),
-        crls.c.number < bindparam("number"),
-    )
-    .values(
-        {name: bindparam(name) for name in ("number", "der", "this_update", "next_update", "through_seq")}
-    )
+_REPLACE_CRL = DriverStatement(
+    f"""UPDATE crls SET number = :number, der = :der, this_update = :this_update, next_update = :next_update,
+        through_seq = :through_seq
+    WHERE {_OF_CRL} AND number < :number"""  # noqa: S608 - as above
 )
 
 _OCSP = DriverStatement(
-    select(ocsp_answers.c.der, ocsp_answers.c.next_update).where(
-        ocsp_answers.c.tenant == CURRENT_TENANT,
-        ocsp_answers.c.certificate_id == bindparam("certificate_id"),
-        ocsp_answers.c.hash_name == bindparam("hash_name"),
-    )
+    """SELECT der, next_update FROM ocsp_answers
+    WHERE tenant = :this_tenant AND certificate_id = :certificate_id AND hash_name = :hash_name"""
 )
-_STORE_OCSP = DriverStatement(insert_or_replace(ocsp_answers, ["certificate_id", "hash_name"]))
+_STORE_OCSP = DriverStatement(
+    """INSERT INTO ocsp_answers (certificate_id, hash_name, tenant, der, next_update)
+    VALUES (:certificate_id, :hash_name, :tenant, :der, :next_update)
+    ON CONFLICT (certificate_id, hash_name) DO UPDATE
+    SET tenant = excluded.tenant, der = excluded.der, next_update = excluded.next_update"""
+)
 _FORGET_OCSP = DriverStatement(
-    delete(ocsp_answers).where(
-        ocsp_answers.c.tenant == CURRENT_TENANT, ocsp_answers.c.certificate_id == bindparam("of")
-    )
+    "DELETE FROM ocsp_answers WHERE tenant = :this_tenant AND certificate_id = :of"
 )
-_DUE_IN_ORDER = (ocsp_answers.c.next_update, ocsp_answers.c.certificate_id)
-_DUE_OCSP = (
-    select(*_DUE_IN_ORDER)
-    .where(ocsp_answers.c.tenant == CURRENT_TENANT, ocsp_answers.c.next_update <= bindparam("by"))
-    .distinct()  # all answers of one certificate have the same end
-    .order_by(*_DUE_IN_ORDER)
-    .limit(bindparam("limit", type_=Integer))
+_DUE_OCSP = DriverStatement(
+    # All answers of one certificate have the same end.
+    """SELECT DISTINCT next_update, certificate_id FROM ocsp_answers
+    WHERE tenant = :this_tenant AND next_update <= :by
+    ORDER BY next_update, certificate_id LIMIT :limit"""
 )
 _AWAITED = ""
 """The `hash_name` of a row for answers that are not signed yet; no hash algorithm has this name."""
@@ -121,18 +103,19 @@ class SqlAuthorities:
         self._transaction.require_writable(authority.tenant)
         if authority.current:
             self._replace_current(authority)
-        self._transaction.add(
+        self._transaction.driver_change(
             _ADD,
             id=authority.id,
-            kind=authority.kind,
+            tenant=authority.tenant,
+            kind=authority.kind.value,
             der=authority.der,
             key_name=authority.key_name,
-            created_at=authority.created_at,
-            not_after=authority.not_after,
+            created_at=to_microseconds(authority.created_at),
+            not_after=to_microseconds(authority.not_after),
             current=authority.current,
             issuer_id=authority.issuer_id,
-            retired_at=authority.retired_at,
-            retired_reason=authority.retired_reason,
+            retired_at=to_optional_microseconds(authority.retired_at),
+            retired_reason=None if authority.retired_reason is None else authority.retired_reason.value,
         )
 
     def get(self, authority_id: str) -> AuthorityRecord | None:
@@ -155,11 +138,13 @@ class SqlAuthorities:
         """Make one the current one of its kind."""
         self._transaction.require_writable()
         self._replace_current(_required(self.get(authority_id), authority_id))
-        self._transaction.write(_MAKE_CURRENT, one=authority_id)
+        self._transaction.driver_change(_MAKE_CURRENT, one=authority_id)
 
     def retire(self, authority_id: str, at: datetime, reason: RevocationReason) -> None:
         """Note that it is trusted no more."""
-        if not self._transaction.write(_RETIRE, one=authority_id, at=at, why=reason):
+        if not self._transaction.driver_change(
+            _RETIRE, one=authority_id, at=to_microseconds(at), why=reason.value
+        ):
             _required(None, authority_id)
 
     def list(self) -> list[AuthorityRecord]:
@@ -169,14 +154,17 @@ class SqlAuthorities:
 
     def unended(self, now: datetime, after_id: str, limit: int) -> Sequence[CertificateLine]:
         """Return one page of certificates that have not ended."""
-        rows = self._transaction.rows(_UNENDED, now=now, after_id=after_id, limit=limit)
-        return [CertificateLine(**row._mapping) for row in rows]  # noqa: SLF001  its public name
+        rows = self._transaction.driver_rows(
+            _UNENDED, now=to_microseconds(now), after_id=after_id, limit=limit
+        )
+        return [_line(row) for row in rows]
 
     def _replace_current(self, authority: AuthorityRecord) -> None:
+        kind = authority.kind.value
         if authority.kind is AuthorityKind.OCSP_RESPONDER:
-            self._transaction.write(_REPLACE_RESPONDER, of=authority.kind, issuer=authority.issuer_id)
+            self._transaction.driver_change(_REPLACE_RESPONDER, of=kind, issuer=authority.issuer_id)
         else:
-            self._transaction.write(_REPLACE, of=authority.kind)
+            self._transaction.driver_change(_REPLACE, of=kind)
 
 
 class SqlStatus:
@@ -187,32 +175,34 @@ class SqlStatus:
 
     def crl(self, authority_id: str, partition: str = "") -> CrlRecord | None:
         """Return the newest CRL of that authority and partition."""
-        row = self._transaction.row(_CRL, authority_id=authority_id, partition=partition)
-        return None if row is None else _crl(row, row.der)
+        row = self._transaction.driver_row(_CRL, authority_id=authority_id, partition=partition)
+        return None if row is None else _crl(row[:-1], row[-1])
 
     def crl_heads(self, authority_id: str) -> list[CrlRecord]:
         """Return the newest CRL of every partition, without its bytes."""
-        return [_crl(row, b"") for row in self._transaction.rows(_CRL_HEADS, authority_id=authority_id)]
+        rows = self._transaction.driver_rows(_CRL_HEADS, authority_id=authority_id)
+        return [_crl(row, b"") for row in rows]
 
     def crl_number(self, authority_id: str, partition: str = "") -> int | None:
         """Return the number of that CRL."""
-        row = self._transaction.row(_CRL_NUMBER, authority_id=authority_id, partition=partition)
-        return None if row is None else int(row.number)
+        number = self._transaction.driver_value(_CRL_NUMBER, authority_id=authority_id, partition=partition)
+        return None if number is None else int(number)
 
     def store_crl(self, crl: CrlRecord) -> None:
         """Replace the CRL if its number grows: one statement compares and sets."""
         self._transaction.require_writable(crl.tenant)
         values = {
+            "authority_id": crl.authority_id,
+            "partition": crl.partition,
             "number": crl.number,
             "der": crl.der,
-            "this_update": crl.this_update,
-            "next_update": crl.next_update,
+            "this_update": to_microseconds(crl.this_update),
+            "next_update": to_microseconds(crl.next_update),
             "through_seq": crl.through_seq,
         }
-        if self._transaction.write(_REPLACE_CRL, of=crl.authority_id, the=crl.partition, **values):
+        if self._transaction.driver_change(_REPLACE_CRL, **values):
             return
-        which = {"authority_id": crl.authority_id, "partition": crl.partition}
-        if not self._transaction.add(_ADD_CRL, **which, **values):
+        if not self._transaction.driver_change(_ADD_CRL, **values):
             raise IntegrityError(
                 "crl-number",
                 f"the new CRL has the number {crl.number}, but the number must be larger than that of the stored CRL",
@@ -260,20 +250,28 @@ class SqlStatus:
 
     def due_ocsp(self, by: datetime, limit: int) -> list[str]:
         """Return the certificates with answers that end by then; only the index is read."""
-        rows = self._transaction.rows(_DUE_OCSP, by=by, limit=limit)
-        return list(dict.fromkeys(row.certificate_id for row in rows))
+        rows = self._transaction.driver_rows(_DUE_OCSP, by=to_microseconds(by), limit=limit)
+        return list(dict.fromkeys(certificate_id for _, certificate_id in rows))
 
 
-def _crl(row: AnyRow, der: bytes) -> CrlRecord:
+def _line(row: DriverRow) -> CertificateLine:
+    values = dict(zip(_LINE, row, strict=True))
+    values["state"] = from_word(CertificateState, values["state"])
+    values["not_after"] = from_microseconds(values["not_after"])
+    return CertificateLine(**values)
+
+
+def _crl(row: DriverRow, der: bytes) -> CrlRecord:
+    authority_id, partition, tenant, number, this_update, next_update, through_seq = row
     return CrlRecord(
-        authority_id=row.authority_id,
-        partition=row.partition,
-        tenant=row.tenant,
-        number=row.number,
+        authority_id=authority_id,
+        partition=partition,
+        tenant=tenant,
+        number=number,
         der=der,
-        this_update=row.this_update,
-        next_update=row.next_update,
-        through_seq=row.through_seq,
+        this_update=from_microseconds(this_update),
+        next_update=from_microseconds(next_update),
+        through_seq=through_seq,
     )
 
 

@@ -1,102 +1,70 @@
-"""Partners, the certificates of their authorities, and revocation evidence.
+"""Partners and the certificates of their authorities.
 
-Not here: verifying it (`verification`), fetching it (`runtime.fetching`).
+Not here: evidence of revocation (`evidence`), verifying it (`verification`).
 """
 
 from __future__ import annotations
 
 import builtins
+import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, delete, false, func, not_, select, update
-
+from doorward.core.entities import PrincipalKind
 from doorward.core.errors import NotFound, RequestRefused
-from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
-from doorward.storage.schema import evidence, partner_authorities, partners, revocations_seen
+from doorward.storage.driver_statement import DriverRow, DriverStatement
 from doorward.storage.transaction import Transaction
-from doorward.stores.partner_records import (
-    EvidenceKind,
-    EvidenceRecord,
-    PartnerAuthorityRecord,
-    PartnerRecord,
+from doorward.storage.values import (
+    from_microseconds,
+    from_optional_microseconds,
+    from_word,
+    to_microseconds,
+    to_optional_microseconds,
 )
-from doorward.verification.revocation.status import RecordedRevocation
+from doorward.stores.partner_records import PartnerAuthorityRecord, PartnerRecord
+from doorward.verification.identity import SanSource
+from doorward.verification.partner import RevocationMode
 
-_P, _A, _E, _S = partners.c, partner_authorities.c, evidence.c, revocations_seen.c
+_COLUMNS = PartnerRecord.__slots__
+_TERMS = tuple(name for name in _COLUMNS if name not in ("id", "tenant", "name", "created_at", "removed_at"))
+_ALL = f"SELECT {', '.join(_COLUMNS)} FROM partners WHERE tenant = :this_tenant"  # noqa: S608 - names of the record
+_GET = DriverStatement(f"{_ALL} AND id = :id")
+_BY_NAME = DriverStatement(f"{_ALL} AND removed_at IS NULL AND name = :name")
+_LIST = DriverStatement(f"{_ALL} AND removed_at IS NULL ORDER BY name")
+_ADD = DriverStatement(
+    f"""INSERT INTO partners ({", ".join(_COLUMNS)}) VALUES ({", ".join(f":{name}" for name in _COLUMNS)})
+    ON CONFLICT DO NOTHING"""  # noqa: S608 - names of the record
+)
+_OF = "tenant = :this_tenant AND id = :of AND removed_at IS NULL"
+_SET = ", ".join(f"{name} = :{name}" for name in _TERMS)
+_SAVE = DriverStatement(f"UPDATE partners SET {_SET} WHERE {_OF}")  # noqa: S608 - as above
+_REMOVE = DriverStatement(f"UPDATE partners SET removed_at = :at WHERE {_OF}")  # noqa: S608 - as above
 
-_ALL = select(partners).where(_P.tenant == CURRENT_TENANT)
-_GET = _ALL.where(_P.id == bindparam("id"))
-_TRUSTED = _ALL.where(_P.removed_at.is_(None))
-_BY_NAME = _TRUSTED.where(_P.name == bindparam("name"))
-_LIST = _TRUSTED.order_by(_P.name)
-_ADD = insert_new(partners)
-_OF = (_P.tenant == CURRENT_TENANT, _P.id == bindparam("of"), _P.removed_at.is_(None))
-_TERMS = tuple(
-    name
-    for name in PartnerRecord.__slots__
-    if name not in ("id", "tenant", "name", "created_at", "removed_at")
+_AUTHORITY = PartnerAuthorityRecord.__slots__
+_EVERY = f"SELECT {', '.join(_AUTHORITY)} FROM partner_authorities WHERE tenant = :this_tenant"  # noqa: S608 - as above
+_AUTHORITIES = DriverStatement(
+    f"{_EVERY} AND partner_id = :partner_id AND trusted ORDER BY anchor DESC, sha256"
 )
-_SAVE = update(partners).where(*_OF).values({name: bindparam(name) for name in _TERMS})
-_REMOVE = update(partners).where(*_OF).values(removed_at=bindparam("at"))
-
-_AUTHORITIES = (
-    select(partner_authorities)
-    .where(_A.tenant == CURRENT_TENANT, _A.partner_id == bindparam("partner_id"), _A.trusted)
-    .order_by(_A.anchor.desc(), _A.sha256)
+_EVERY_AUTHORITY = DriverStatement(f"{_EVERY} ORDER BY id")
+_OWNER = DriverStatement(
+    "SELECT partner_id FROM partner_authorities WHERE tenant = :this_tenant AND id = :id"
 )
-_EVERY_AUTHORITY = select(partner_authorities).where(_A.tenant == CURRENT_TENANT).order_by(_A.id)
-_OWNER = select(_A.partner_id).where(_A.tenant == CURRENT_TENANT, _A.id == bindparam("id"))
-_DISTRUST = (
-    update(partner_authorities)
-    .where(_A.tenant == CURRENT_TENANT, _A.partner_id == bindparam("of"))
-    .values(trusted=false())
+_DISTRUST = DriverStatement(
+    "UPDATE partner_authorities SET trusted = false WHERE tenant = :this_tenant AND partner_id = :of"
 )
-_TRUST = insert_or_replace(
-    partner_authorities,
-    ["partner_id", "sha256"],
-    keep=("id", "created_at"),
+_TRUST = DriverStatement(
+    # A row of a former authority keeps its id and its time.
+    f"""INSERT INTO partner_authorities ({", ".join(_AUTHORITY)}, trusted)
+    VALUES ({", ".join(f":{name}" for name in _AUTHORITY)}, :trusted)
+    ON CONFLICT (partner_id, sha256) DO UPDATE
+    SET tenant = excluded.tenant, anchor = excluded.anchor, trusted = excluded.trusted, der = excluded.der,
+        not_after = excluded.not_after"""  # noqa: S608 - as above
 )
 
-_EVIDENCE = select(evidence).where(_E.tenant == CURRENT_TENANT)
-_KEY = ("partner_id", "kind", "source", "about")
-_BY_KEY = _EVIDENCE.where(*(_E[name] == bindparam(name) for name in _KEY))
-_WITHOUT_DER = select(*(column for column in _E if column.name != "der")).where(_E.tenant == CURRENT_TENANT)
-_OF_PARTNER = _WITHOUT_DER.where(_E.partner_id == bindparam("partner_id")).order_by(
-    _E.kind, _E.source, _E.about
-)
-_SIZE = select(func.coalesce(func.sum(func.length(_E.der)), 0)).where(
-    _E.tenant == CURRENT_TENANT, _E.partner_id == bindparam("partner_id"), _E.kind == bindparam("kind")
-)
-_DUE = (
-    _WITHOUT_DER.where(_E.try_at <= bindparam("by"))
-    .order_by(_E.try_at, _E.partner_id, _E.kind, _E.source, _E.about)
-    .limit(bindparam("limit", type_=Integer))
-)
-_DUE_OF = {"partner_id": _E.partner_id == bindparam("partner_id"), "kind": _E.kind == bindparam("kind")}
-_STORE = insert_or_replace(evidence, _KEY)
-_OF_KEY = (_E.tenant == CURRENT_TENANT, *(_E[name] == bindparam(f"of_{name}") for name in _KEY))
-_FORGET = delete(evidence).where(*_OF_KEY)
-_CLAIM = (
-    update(evidence)
-    .where(*_OF_KEY, _E.try_at == bindparam("expected", type_=_E.try_at.type))
-    .values(try_at=bindparam("until"))
-)
-_COURSE = ("try_at", "failures", "problem", "unusable", "etag", "fetched_at")
-_RESCHEDULE = update(evidence).where(*_OF_KEY).values({name: bindparam(name) for name in _COURSE})
-
-_SEEN_KEY = ("partner_id", "issuer_key", "serial")
-_SEEN = (
-    select(revocations_seen)
-    .where(_S.tenant == CURRENT_TENANT, _S.partner_id == bindparam("partner_id"))
-    .order_by(_S.issuer_key, _S.serial)
-)
-_REMEMBER = insert_or_replace(revocations_seen, _SEEN_KEY)
-_RELEASE = delete(revocations_seen).where(
-    _S.tenant == CURRENT_TENANT,
-    *(_S[name] == bindparam(f"of_{name}", type_=_S[name].type) for name in _SEEN_KEY),
-)
+_SECOND = timedelta(seconds=1)
+_SPANS = ("max_staleness", "short_lived", "refresh")
+_LISTS = ("allow_private", "crl_urls", "ocsp_urls", "groups", "permitted", "excluded")
 
 
 class SqlPartners:
@@ -108,7 +76,7 @@ class SqlPartners:
     def add(self, partner: PartnerRecord) -> None:
         """Add a partner."""
         self._transaction.require_writable(partner.tenant)
-        if not self._transaction.add(_ADD, **_values(partner)):
+        if not self._transaction.driver_change(_ADD, **_row(partner)):
             raise RequestRefused(
                 "name-taken",
                 f"there is a partner named {partner.name} already",
@@ -118,145 +86,103 @@ class SqlPartners:
     def save(self, partner: PartnerRecord) -> None:
         """Replace the terms of a partner."""
         self._transaction.require_writable(partner.tenant)
-        terms = {name: getattr(partner, name) for name in _TERMS}
-        if not self._transaction.write(_SAVE, of=partner.id, **terms):
+        row = _row(partner)
+        if not self._transaction.driver_change(_SAVE, of=partner.id, **{name: row[name] for name in _TERMS}):
             raise _unknown()
 
     def get(self, partner_id: str) -> PartnerRecord | None:
         """Return the partner, also a removed one."""
-        return _partner(self._transaction.row(_GET, id=partner_id))
+        return _partner(self._transaction.driver_row(_GET, id=partner_id))
 
     def by_name(self, name: str) -> PartnerRecord | None:
         """Return the partner of that name that is not removed."""
-        return _partner(self._transaction.row(_BY_NAME, name=name))
+        return _partner(self._transaction.driver_row(_BY_NAME, name=name))
 
     def list(self) -> list[PartnerRecord]:
         """Return all that are not removed, sorted by name."""
-        return [found for row in self._transaction.rows(_LIST) if (found := _partner(row)) is not None]
+        rows = self._transaction.driver_rows(_LIST)
+        return [found for row in rows if (found := _partner(row)) is not None]
 
     def remove(self, partner_id: str, removed_at: datetime) -> None:
         """Mark a partner as removed."""
-        if not self._transaction.write(_REMOVE, of=partner_id, at=removed_at):
+        if not self._transaction.driver_change(_REMOVE, of=partner_id, at=to_microseconds(removed_at)):
             raise _unknown()
 
     def set_authorities(self, partner_id: str, authorities: Sequence[PartnerAuthorityRecord]) -> None:
         """Replace the trusted authorities of a partner; rows of former authorities stay, untrusted, with their ids."""
-        self._transaction.write(_DISTRUST, of=partner_id)
+        self._transaction.driver_change(_DISTRUST, of=partner_id)
         for one in authorities:
             self._transaction.require_writable(one.tenant)
             if one.partner_id != partner_id:
                 raise ValueError("the authority belongs to another partner")
-            self._transaction.add(_TRUST, trusted=True, **_values(one))
+            self._transaction.driver_change(
+                _TRUST,
+                id=one.id,
+                tenant=one.tenant,
+                partner_id=one.partner_id,
+                sha256=one.sha256,
+                anchor=one.anchor,
+                trusted=True,
+                der=one.der,
+                not_after=to_microseconds(one.not_after),
+                created_at=to_microseconds(one.created_at),
+            )
 
     def authorities(self, partner_id: str) -> builtins.list[PartnerAuthorityRecord]:
         """Return the trusted authorities of a partner, anchors first."""
-        return [_authority(row) for row in self._transaction.rows(_AUTHORITIES, partner_id=partner_id)]
+        rows = self._transaction.driver_rows(_AUTHORITIES, partner_id=partner_id)
+        return [_authority(row) for row in rows]
 
     def every_authority(self) -> builtins.list[PartnerAuthorityRecord]:
         """Return the authorities of all partners."""
-        return [_authority(row) for row in self._transaction.rows(_EVERY_AUTHORITY)]
+        return [_authority(row) for row in self._transaction.driver_rows(_EVERY_AUTHORITY)]
 
     def issuer(self, authority_id: str) -> str | None:
         """Return the partner id of an authority."""
-        found: str | None = self._transaction.value(_OWNER, id=authority_id)
+        found: str | None = self._transaction.driver_value(_OWNER, id=authority_id)
         return found
 
 
-class SqlEvidence:
-    """`stores.partner_protocols.EvidenceStore`."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-
-    def get(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> EvidenceRecord | None:
-        """Return the evidence."""
-        row = self._transaction.row(_BY_KEY, partner_id=partner_id, kind=kind, source=source, about=about)
-        return None if row is None else _evidence(row, row.der)
-
-    def list(self, partner_id: str) -> list[EvidenceRecord]:
-        """Return the evidence of a partner, without `der`."""
-        return [_evidence(row) for row in self._transaction.rows(_OF_PARTNER, partner_id=partner_id)]
-
-    def size(self, partner_id: str, kind: EvidenceKind) -> int:
-        """Return the size in bytes of all evidence of one kind."""
-        return int(self._transaction.value(_SIZE, partner_id=partner_id, kind=kind))
-
-    def due(
-        self,
-        by: datetime,
-        limit: int,
-        partner_id: str | None = None,
-        kind: EvidenceKind | None = None,
-        without: Sequence[str] = (),
-    ) -> builtins.list[EvidenceRecord]:
-        """Return the evidence that must be fetched by then, without `der`."""
-        of = {name: word for name, word in (("partner_id", partner_id), ("kind", kind)) if word is not None}
-        source = func.lower(_E.source).concat("/")
-        left_out = [source.startswith(beginning, autoescape=True) for beginning in without]
-        wanted = _DUE.where(*(_DUE_OF[name] for name in of), *map(not_, left_out))
-        return [_evidence(row) for row in self._transaction.rows(wanted, by=by, limit=limit, **of)]
-
-    def lease(self, evidence: EvidenceRecord, until: datetime) -> bool:
-        """Move `try_at`; compare and set."""
-        return self._transaction.write(_CLAIM, expected=evidence.try_at, until=until, **_key(evidence)) == 1
-
-    def reschedule(self, evidence: EvidenceRecord) -> None:
-        """Store the result of a fetch without new evidence."""
-        course = {name: getattr(evidence, name) for name in _COURSE}
-        self._transaction.write(_RESCHEDULE, **course, **_key(evidence))
-
-    def store(self, evidence: EvidenceRecord) -> None:
-        """Insert or replace."""
-        self._transaction.require_writable(evidence.tenant)
-        self._transaction.add(_STORE, **_values(evidence))
-
-    def forget(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> None:
-        """Delete the evidence."""
-        self._transaction.write(
-            _FORGET, of_partner_id=partner_id, of_kind=kind, of_source=source, of_about=about
-        )
-
-    def record_revocation(self, partner_id: str, seen: RecordedRevocation) -> None:
-        """Store a revocation, so that it outlives its evidence."""
-        values = {name: getattr(seen, name) for name in RecordedRevocation.__slots__}
-        self._transaction.add(_REMEMBER, partner_id=partner_id, **values)
-
-    def recorded_revocations(self, partner_id: str) -> builtins.list[RecordedRevocation]:
-        """Return the stored revocations of a partner."""
-        rows = self._transaction.rows(_SEEN, partner_id=partner_id)
-        return [
-            RecordedRevocation(**{name: getattr(row, name) for name in RecordedRevocation.__slots__})
-            for row in rows
-        ]
-
-    def forget_revocation(self, partner_id: str, seen: RecordedRevocation) -> None:
-        """Delete a hold that has ended."""
-        self._transaction.write(
-            _RELEASE, of_partner_id=partner_id, of_issuer_key=seen.issuer_key, of_serial=seen.serial
-        )
+def _row(partner: PartnerRecord) -> dict[str, Any]:
+    """Return the columns as the driver takes them; the forms are those of `storage.types`."""
+    row: dict[str, Any] = {name: getattr(partner, name) for name in _COLUMNS}
+    for name in _SPANS:
+        span: timedelta = row[name]
+        if span % _SECOND:
+            raise ValueError(f"a duration must be whole seconds: {span}")
+        row[name] = span // _SECOND
+    for name in _LISTS:
+        row[name] = json.dumps(row[name], ensure_ascii=False)
+    for name in ("revocation", "source", "kind"):
+        row[name] = row[name].value
+    row["created_at"] = to_microseconds(partner.created_at)
+    row["removed_at"] = to_optional_microseconds(partner.removed_at)
+    return row
 
 
-def _values(record: PartnerRecord | PartnerAuthorityRecord | EvidenceRecord) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in type(record).__slots__ if name != "tenant"}
-
-
-def _key(record: EvidenceRecord) -> dict[str, Any]:
-    return {f"of_{name}": getattr(record, name) for name in _KEY}
-
-
-def _partner(row: AnyRow | None) -> PartnerRecord | None:
+def _partner(row: DriverRow | None) -> PartnerRecord | None:
     if row is None:
         return None
-    return PartnerRecord(**{name: getattr(row, name) for name in PartnerRecord.__slots__})
+    values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+    for name in _SPANS:
+        values[name] = timedelta(seconds=values[name])
+    for name in _LISTS:
+        values[name] = tuple(json.loads(values[name]))
+    values["revocation"] = from_word(RevocationMode, values["revocation"])
+    values["source"] = from_word(SanSource, values["source"])
+    values["kind"] = from_word(PrincipalKind, values["kind"])
+    values["everyone"] = bool(values["everyone"])  # a number on SQLite
+    values["created_at"] = from_microseconds(values["created_at"])
+    values["removed_at"] = from_optional_microseconds(values["removed_at"])
+    return PartnerRecord(**values)
 
 
-def _authority(row: AnyRow) -> PartnerAuthorityRecord:
-    return PartnerAuthorityRecord(**{name: getattr(row, name) for name in PartnerAuthorityRecord.__slots__})
-
-
-def _evidence(row: AnyRow, der: bytes = b"") -> EvidenceRecord:
-    names = [name for name in EvidenceRecord.__slots__ if name != "der"]
-    return EvidenceRecord(der=der, **{name: getattr(row, name) for name in names})
+def _authority(row: DriverRow) -> PartnerAuthorityRecord:
+    values: dict[str, Any] = dict(zip(_AUTHORITY, row, strict=True))
+    values["anchor"] = bool(values["anchor"])
+    values["not_after"] = from_microseconds(values["not_after"])
+    values["created_at"] = from_microseconds(values["created_at"])
+    return PartnerAuthorityRecord(**values)
 
 
 def _unknown() -> NotFound:

@@ -153,7 +153,8 @@ SMALL = {
     "repositories.gateway_states": "gateways",
     "repositories.gateways": "orders of gateways",
     "repositories.manufacturers": "manufacturers",
-    "repositories.partners": "partners, their authorities and their evidence: at most 20,000 rows each",
+    "repositories.evidence": "evidence of partners: at most 20,000 rows each",
+    "repositories.partners": "partners and their authorities",
     "repositories.policies": "applications; and the newest revision, the newest change",
     "repositories.rollovers": "rollovers",
     "repositories.session_keys": "keys of sessions",
@@ -163,10 +164,9 @@ SMALL = {
 
 WHOLE = {
     "event_blocks._NEWEST_SEGMENTS": "`audit search` reads every leaf, newest first, until it has enough (docs/design/0095)",
-    "event_store._MENTIONS": "the same for single events",
+    "leaf_search._MENTIONS": "the same for single events",
     "event_store._PENDING": "the oldest rows of the outbox, in its order",
     "event_store._LATEST_CHECKPOINT": "the last row of an index",
-    "event_store._LATEST_CHECKPOINT_AT": "the last row of an index",
     "event_outbox._WAITING": "the outbox is emptied every second",
     "repositories.certificates._COUNTS": "a covering index; for `status` and the metrics",
     "repositories.directory._ENCLOSING": "the groups around a group",

@@ -6,8 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from sqlalchemy import ClauseElement
-from sqlalchemy.dialects import sqlite
 
 from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.repositories import authorities, endings, notices
@@ -32,18 +30,9 @@ from tests.support.sql_store import sqlite_database
     ],
     ids=["due", "forget", "one"],
 )
-def test_ocsp_answers_are_found_by_an_index(
-    tmp_path: Path, statement: ClauseElement | DriverStatement, plan: str
-) -> None:
+def test_ocsp_answers_are_found_by_an_index(tmp_path: Path, statement: DriverStatement, plan: str) -> None:
     """Due answers are a range of their index, in its order; the answers of one certificate are found by its id."""
-    core = statement._statement if isinstance(statement, DriverStatement) else statement
-    assert isinstance(core, ClauseElement)
-    asked = core.compile(dialect=sqlite.dialect(paramstyle="named"))
-    database = sqlite_database(tmp_path)
-    with database.read() as connection:
-        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", dict(asked.params)).all()
-    database.close()
-    assert [row.detail for row in rows] == [plan]
+    assert _plan(tmp_path, statement) == [plan]
 
 
 _BY_END = "SEARCH c USING INDEX ix_certificates_ending (tenant=? AND state=? AND not_after>? AND not_after<?)"
@@ -65,12 +54,16 @@ def test_ends_and_notices_are_found_by_an_index(
     tmp_path: Path, statement: DriverStatement, first: str
 ) -> None:
     """Ends are a range of their index; holders and successors are found by theirs, and nothing is scanned."""
-    sql = statement._plain.sql
-    names = set(re.findall(r":([a-z_]+)", sql))
-    database = sqlite_database(tmp_path)
-    with database.read() as connection:
-        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", dict.fromkeys(names, 1)).all()
-    database.close()
-    found = [row.detail for row in rows]
+    found = _plan(tmp_path, statement)
     assert found[0] == first
     assert not [one for one in found if one.startswith("SCAN")]
+
+
+def _plan(folder: Path, statement: DriverStatement) -> list[str]:
+    sql = statement._plain.sql
+    names = dict.fromkeys(re.findall(r":([a-z_]+)", sql), 1)
+    database = sqlite_database(folder)
+    with database.read() as connection:
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", names).all()
+    database.close()
+    return [row.detail for row in rows]
