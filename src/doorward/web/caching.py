@@ -31,5 +31,6 @@ def is_cached_by_client(method: str, if_none_match: str, fields: Mapping[str, st
         if_none_match: the field of the request, empty if there is none.
         fields: of the answer; only one with an ETag can be known.
     """
-    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-    return method in ("GET", "HEAD") and "ETag" in fields and fields["ETag"] in tags
+    if method not in ("GET", "HEAD") or not if_none_match or "ETag" not in fields:
+        return False
+    return fields["ETag"] in {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}

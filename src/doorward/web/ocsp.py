@@ -152,7 +152,7 @@ class _Window(NamedTuple):
     until: datetime
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _cacheable_window(der: bytes) -> _Window | None:
     response = ocsp.load_der_ocsp_response(der)
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL or _has_nonce(response):
@@ -162,7 +162,7 @@ def _cacheable_window(der: bytes) -> _Window | None:
     return None if until is None else _Window(render_tag(der), single.this_update_utc, until)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _render_window(window: _Window, age: timedelta) -> dict[str, str]:
     return caching_fields(window.tag, age, since=window.since, until=window.until)
 

@@ -158,11 +158,15 @@ class OcspExchange:
         self._has_begun = self._has_ended = self._has_asked = False
         self._waiting = b""
         self._timer: asyncio.TimerHandle | None = None
-        self._refusal = self._check_head(expects=protocol.expect_100_continue)
+        self._expects = protocol.expect_100_continue
+        self._refusal = self._check_head()
 
     def begin(self) -> None:
-        """Note that every answer before this one was sent."""
+        """Note that every answer before this one was sent; a client that waits to be told may send the body now."""
         self._has_begun = True
+        waits = self._expects and not self._has_ended and self._path == _POST_PATH
+        if waits and self._refusal is None:
+            self._protocol.transport.write(_CONTINUE)
         self._go_on()
 
     def take(self, piece: bytes) -> None:
@@ -223,7 +227,7 @@ class OcspExchange:
         fields = _OCSP_LINES + b"%d\r\n" % len(der) + _render_words(caching)
         self._send(HTTPStatus.OK, fields, b"" if self._method == "HEAD" else der)
 
-    def _check_head(self, *, expects: bool) -> Response | None:
+    def _check_head(self) -> Response | None:
         """Return the refusal of a request, as far as its head says it; None if it may go on."""
         is_post = self._path == _POST_PATH
         if self._method not in (("POST",) if is_post else ("GET", "HEAD")):
@@ -243,8 +247,6 @@ class OcspExchange:
         length = self._field(b"content-length")
         if length.isdigit() and int(length[:12]) > MAX_OCSP_REQUEST_BYTES:
             return self._problem(_too_large())
-        if expects:
-            self._protocol.transport.write(_CONTINUE)
         return None
 
     def _too_slow(self) -> None:

@@ -193,6 +193,13 @@ def test_a_client_that_expects_to_be_told_is_told(listener: Listener, alice: Hel
     peer.send(body)
     assert [one.status for one in peer.answers(1)] == [200]
     assert listener.ask("POST /ocsp", b"x", expect="100-continue").status == 415
+    peer = listener.connect()
+    peer.send(
+        post(alice) + head + b"\r\n\r\n"
+    )  # told after the answer before it, which a client could take it for
+    assert [one.status for one in peer.answers(2)] == [200, 100]
+    peer.send(body)
+    assert [one.status for one in peer.answers(1)] == [200]
 
 
 def test_requests_on_one_connection_are_answered_in_order(
