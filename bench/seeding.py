@@ -1,6 +1,7 @@
 """An installation with 1,000,000 certificates, half of them revoked, made once and kept in a folder that git ignores.
 
-The clients' certificates are issued as always. The others are rows in the product's own tables, written in bulk: each has a
+The clients' certificates are issued as always. The others are rows in the product's own tables, written in bulk, while no process has the
+file open: without its secondary indexes, which are made afterwards, and without a journal. Each has a
 certificate of its own (the bytes of an issued one with another serial number; nothing verifies its signature again), its own
 digests, one of 250,000 persons, and dates within the last month. The CRL with its 500,000 entries is published by the product,
 and 20,000 certificates have pre-signed OCSP responses. Not made: the events of the issuing, and the other OCSP responses, which
@@ -16,15 +17,14 @@ import hashlib
 import json
 import random
 import shutil
+import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy import insert
 
 from bench.installation import Door, build_document, found, opened
 from bench.machine import CACHE, ROOT
@@ -38,9 +38,7 @@ from doorward.core.entities import TENANT, PrincipalKind, PrincipalState
 from doorward.pki.crl import build_crl, encode_entries, sign_crl
 from doorward.runtime.compose import Installation
 from doorward.runtime.settings import load_settings
-from doorward.storage.connection import driver_of
-from doorward.storage.schema import certificates, principals
-from doorward.storage.transaction import Transaction
+from doorward.storage.values import to_microseconds
 from doorward.stores.records import CertificateFilter, CertificateRecord
 from tests.support.doorway import ACTOR
 
@@ -52,7 +50,6 @@ PERSONS = 250_000
 CLIENTS = 200
 PRE_SIGNED = 20_000
 CRL_ENTRIES = 1_000_000
-_BATCH = 50_000
 _CRL_SECONDS = 120.0
 _KEPT = timedelta(days=7)
 _LIFETIMES = 'crl_lifetime = "30d"\nocsp_lifetime = "30d"\n'
@@ -85,7 +82,11 @@ def seed() -> float:
             file = installation.layout.settings_file
             file.write_text(file.read_text() + _LIFETIMES)
         with closing(_open(folder)) as installation:
-            _fill(installation, identities)
+            template, now = _find_template(installation), installation.services.clock.now()
+            file = installation.layout.database
+        first = _fill(file, template, CERTIFICATES - len(identities), now)
+        with closing(_open(folder)) as installation:
+            _publish(installation, first)
         seconds = time.monotonic() - began
         names = [[one.name, other.name] for one, other in identities]
         (folder / "kept.json").write_text(
@@ -141,27 +142,64 @@ def _open(folder: Path) -> Installation:
     return installation
 
 
-def _fill(installation: Installation, identities: list[tuple[Path, Path]]) -> None:
-    services = installation.services
-    with services.work.read() as stores:
+def _find_template(installation: Installation) -> CertificateRecord:
+    with installation.services.work.read() as stores:
         client = stores.directory.by_name("client-0")
         assert client is not None
-        (template,) = [
-            one for one in stores.certificates.list(CertificateFilter()) if one.principal_id == client.id
-        ]
+        (template,) = stores.certificates.list(CertificateFilter(principal_id=client.id))
+    return template
+
+
+def _fill(file: Path, template: CertificateRecord, count: int, now: datetime) -> list[str]:
+    """Write the rows into the database; return the ids of some valid certificates."""
     chosen = random.Random(11)
-    now = services.clock.now()
     persons = [_person(chosen, number, now) for number in range(PERSONS)]
-    for start in range(0, PERSONS, _BATCH):
-        _write(installation, insert(principals), persons[start : start + _BATCH])
+    rows = (_certificate(template, chosen, persons[one % PERSONS], one, now) for one in range(count))
     first: list[str] = []
-    for start in range(0, CERTIFICATES - len(identities), _BATCH):
-        numbers = range(start, min(start + _BATCH, CERTIFICATES - len(identities)))
-        rows = [_certificate(template, chosen, persons[one % PERSONS], one, now) for one in numbers]
-        _write(installation, insert(certificates), rows)
-        first = first or [one["id"] for one in rows]
+
+    def noted() -> Iterator[tuple[Any, ...]]:
+        for row in rows:
+            if len(first) < PRE_SIGNED:
+                first.append(row["id"])
+            yield tuple(row.values())
+
+    with closing(sqlite3.connect(file, isolation_level=None)) as driver:
+        # Nothing else has the file open, and after a crash it is made again.
+        for pragma in (
+            "journal_mode = OFF",
+            "synchronous = OFF",
+            "cache_size = -1500000",
+            "temp_store = MEMORY",
+        ):
+            driver.execute(f"PRAGMA {pragma}")
+        indexes = driver.execute(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'certificates' AND sql IS NOT NULL"
+        ).fetchall()
+        driver.execute("BEGIN")
+        for name, _ in indexes:
+            driver.execute(f"DROP INDEX {name}")
+        _insert(driver, "principals", persons[0], (tuple(one.values()) for one in persons))
+        _insert(driver, "certificates", _certificate(template, chosen, persons[0], 0, now), noted())
+        for _, sql in indexes:
+            driver.execute(sql)
+        driver.execute("COMMIT")
+        driver.execute("PRAGMA journal_mode = WAL")
+    return first
+
+
+def _insert(
+    driver: sqlite3.Connection, table: str, row: dict[str, Any], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    places = ", ".join("?" * len(row))
+    driver.executemany(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", rows)
+
+
+def _publish(installation: Installation, first: list[str]) -> None:
+    """Sign the OCSP responses of these certificates and the CRL."""
+    services = installation.services
+    now = services.clock.now()
     with services.work.change() as stores:
-        for one in first[:PRE_SIGNED]:
+        for one in first:
             stores.status.await_ocsp(one, now)
     while refresh_ocsp(services).more:
         pass
@@ -169,30 +207,23 @@ def _fill(installation: Installation, identities: list[tuple[Path, Path]]) -> No
     installation.database.maintain()
 
 
-def _write(installation: Installation, statement: Any, rows: list[dict[str, Any]]) -> None:
-    with installation.database.write() as connection:
-        # Nine indexes in random order: without room for them each row would write many pages.
-        driver_of(connection).execute("PRAGMA cache_size = -1500000")
-        Transaction(connection, TENANT, writable=True).write_many(statement, rows)
-
-
 def _person(chosen: random.Random, number: int, now: datetime) -> dict[str, Any]:
     return {
         "id": _id("per", chosen),
         "tenant": TENANT,
-        "kind": PrincipalKind.PERSON,
+        "kind": PrincipalKind.PERSON.value,
         "name": f"person-{number:06d}",
-        "state": PrincipalState.ACTIVE,
+        "state": PrincipalState.ACTIVE.value,
         "display_name": "",
         "partner_id": "",
-        "created_at": now - timedelta(seconds=PERSONS - number),
+        "created_at": to_microseconds(now - timedelta(seconds=PERSONS - number)),
     }
 
 
 def _certificate(
     template: CertificateRecord, chosen: random.Random, person: dict[str, Any], number: int, now: datetime
 ) -> dict[str, Any]:
-    """Return the row of a certificate; every second one is revoked."""
+    """Return the row of a certificate as the driver takes it; every second one is revoked."""
     former = template.serial.to_bytes((template.serial.bit_length() + 7) // 8, "big")
     serial = bytes([former[0]]) + chosen.randbytes(len(former) - 1)
     der = template.der.replace(former, serial, 1)
@@ -201,17 +232,17 @@ def _certificate(
         "id": _id("crt", chosen),
         "tenant": TENANT,
         "authority_id": template.authority_id,
-        "serial": int.from_bytes(serial, "big"),
+        "serial": f"{int.from_bytes(serial):x}",
         "sha256": hashlib.sha256(der).hexdigest(),
         "profile": template.profile,
-        "state": CertificateState.REVOKED if revoked else CertificateState.VALID,
-        "not_before": template.not_before,
-        "not_after": template.not_after,
-        "created_at": now - timedelta(seconds=2 * (CERTIFICATES - number)),
+        "state": (CertificateState.REVOKED if revoked else CertificateState.VALID).value,
+        "not_before": to_microseconds(template.not_before),
+        "not_after": to_microseconds(template.not_after),
+        "created_at": to_microseconds(now - timedelta(seconds=2 * (CERTIFICATES - number))),
         "principal_id": person["id"],
         "subject_name": person["name"],
-        "reason": RevocationReason.SUPERSEDED if revoked else None,
-        "revoked_at": now - timedelta(seconds=CERTIFICATES - number) if revoked else None,
+        "reason": RevocationReason.SUPERSEDED.value if revoked else None,
+        "revoked_at": to_microseconds(now - timedelta(seconds=CERTIFICATES - number)) if revoked else None,
         "replaces": "",
         "spki_sha256": hashlib.sha256(serial).hexdigest(),
         "der": der,
