@@ -159,8 +159,6 @@ class OcspExchange:
         self._waiting = b""
         self._timer: asyncio.TimerHandle | None = None
         self._expects = protocol.expect_100_continue
-        # The parser takes what follows such a head for another protocol, and gives us no body.
-        self._asks_upgrade = protocol.parser.should_upgrade()
         self._refusal = self._check_head()
 
     def begin(self) -> None:
@@ -298,8 +296,7 @@ class OcspExchange:
 
     def _is_unread(self) -> bool:
         """Say whether a part of the body was not read: it must not be taken for the next request."""
-        is_read = self._path == _POST_PATH and self._has_ended and self._refusal is None
-        if is_read and not self._asks_upgrade:
+        if self._path == _POST_PATH and self._has_ended and self._refusal is None:
             return False
         return self._field(b"transfer-encoding") != "" or self._field(b"content-length") not in ("", "0")
 

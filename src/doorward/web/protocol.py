@@ -98,6 +98,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_timer = None
         waits = self.cycle is not None and not self.cycle.response_complete
         self.start_exchange()
+        if self.parser.should_upgrade():
+            # The parser takes what follows such a head for another protocol, and gives no body. Bytes of a body that come
+            # later would be the next request.
+            self.cycle.keep_alive = False
         if not waits:  # pipelined requests must not prolong the time for this answer
             self._limit_answer()
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 from uvicorn import Config
 from uvicorn.server import ServerState
 
@@ -34,6 +37,9 @@ class Wire(asyncio.Transport):
 
     def pause_reading(self) -> None:
         """Reads are what the test gives."""
+
+    def resume_reading(self) -> None:
+        """As above."""
 
 
 class Counted(GuardedProtocol):
@@ -111,3 +117,32 @@ def test_a_read_full_of_requests_is_dropped_at_the_first_too_many() -> None:
     assert wire.written.startswith(b"HTTP/1.1 400 ")
     assert wire.is_closing()
     assert protocol.parsed == MAX_HEAD_BYTES
+
+
+def test_a_request_for_another_protocol_is_the_last() -> None:
+    """The parser gives no body of such a request, so its bytes must not be read as the next one."""
+    app = Starlette(routes=[Route("/", answer_hello, methods=["POST"])])
+
+    async def once() -> Wire:
+        made = GuardedProtocol(Config(app, log_config=None, lifespan="off"), ServerState(), {})
+        wire = Wire()
+        made.connection_made(wire)
+        fields = b"Host: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 30\r\n\r\n"
+        made.data_received(b"POST / HTTP/1.1\r\n" + fields)
+        for _ in range(9):
+            await asyncio.sleep(0)
+        made.data_received(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n")
+        for _ in range(9):
+            await asyncio.sleep(0)
+        made.connection_lost(None)
+        return wire
+
+    wire = asyncio.run(once())
+    assert wire.written.count(b"HTTP/1.1 200") == 1
+    assert b"connection: close" in wire.written
+    assert wire.is_closing()
+
+
+async def answer_hello(_request: Request) -> Response:
+    """Answer at once."""
+    return PlainTextResponse("hello")
