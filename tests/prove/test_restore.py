@@ -40,7 +40,7 @@ def ordinary_prefix() -> tuple[str, ...]:
     for python in (sys.executable, f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"):
         prefix = (*AS_NOBODY, "sh", "-c", 'python=$0; shift; exec "$python" "$@"', python)
         done = subprocess.run(
-            [*prefix, sys.executable, "-c", "import doorward.cli.__main__, cryptography, grpc"],
+            [*prefix, sys.executable, "-c", "import doorward.cli.__main__, cryptography, msgspec"],
             env={"PYTHONPATH": MODULES},
             cwd="/",
             capture_output=True,

@@ -20,7 +20,7 @@ class OnlyThese:
         first = name.partition(".")[0]
         if first == "doorward" and name not in allowed:
             raise ModuleNotFoundError(f"{name} is not in the package")
-        if first in {"sqlalchemy", "starlette", "pydantic", "structlog", "grpc", "rich", "jinja2"}:
+        if first in {"sqlalchemy", "starlette", "pydantic", "structlog", "h2", "rich", "jinja2"}:
             raise ModuleNotFoundError(f"{name} is not there")
         return None
 
