@@ -28,6 +28,9 @@ from doorward.web.look.rendering import Look
 from doorward.web.pages.replies import build_reply_pages
 from doorward.web.pages.surface import STATIC_BASE
 
+_OF_SERVE = frozenset({"anyio", "doorward.runtime.serve", "doorward.web.serving", "uvicorn", "zxcvbn"})
+"""Packages for HTTP servers and passwords, which this role does not need."""
+
 
 def run_gateway(
     installation: Installation, stop: threading.Event, *, started: Callable[[Gateway], None]
@@ -40,7 +43,9 @@ def run_gateway(
     _, port = split_listen(settings.gateway_listen)
     binary: Path | int = open_program(envoy_binary()) if is_root() else envoy_binary()
     low = frozenset({Capability.NET_BIND_SERVICE}) if needs_bind_service([port]) else frozenset()
-    become_ordinary(installation.account(), keep=frozenset({Capability.NET_ADMIN}), hand_down=low)
+    become_ordinary(
+        installation.account(), keep=frozenset({Capability.NET_ADMIN}), hand_down=low, never=_OF_SERVE
+    )
     installation.tenant()  # not before: the database belongs to the ordinary user
     raise_file_limit()
     listener = DatagramListener(layout.run, "gateway")

@@ -5,7 +5,7 @@ Not here: giving up root (privileges), and opening programs before that (`open_p
 The interpreter, its packages and this source may be in a place that the ordinary user cannot enter, such as
 /root. So nothing is read from there after root was given up:
 1. every module of ours is imported, except commands, the demo and migrations, which need root
-   or run in another process; data files (the page, its style) are read with their modules;
+   or run in another process, and the packages of the other role; data files (the page, its style) are read with their modules;
 2. modules that libraries import when they are first used are named here. `LATER` is complete as far as
    `tests/integration/test_up_closed_packages.py` drives the roles: it fails on every file that is
    opened below the packages after that. Modules that judging needs are found by
@@ -17,7 +17,7 @@ from __future__ import annotations
 import gc
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import doorward
 from doorward.core.errors import ConfigurationError, Fault
@@ -59,8 +59,11 @@ OBJECTS_BETWEEN_COLLECTIONS = 700, 10, 10
 """As the interpreter has it, for each generation; a command that loads modules looks for garbage less often (`cli.program`)."""
 
 
-def preload_all() -> None:
+def preload_all(never: Collection[str] = ()) -> None:
     """Import all that a role may need later.
+
+    Args:
+        never: packages that this role does not use; they would cost it memory.
 
     Raises:
         ConfigurationError: a module cannot be imported (`module-missing`).
@@ -69,10 +72,14 @@ def preload_all() -> None:
     preload(
         found.name
         for found in pkgutil.walk_packages(doorward.__path__, "doorward.", onerror=lambda _name: None)
-        if not found.name.startswith(_NOT_NEEDED)
+        if not found.name.startswith(_NOT_NEEDED) and not _is_within(found.name, never)
     )
     # 2. the libraries'
-    preload(LATER)
+    preload(name for name in LATER if not _is_within(name, never))
+
+
+def _is_within(module: str, packages: Collection[str]) -> bool:
+    return any(module == one or module.startswith(f"{one}.") for one in packages)
 
 
 def preload(modules: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from doorward.runtime.preloading import keep_what_is_loaded, preload_all
@@ -21,7 +21,11 @@ def is_root() -> bool:
 
 
 def become_ordinary(
-    account: Account | None, *, keep: frozenset[Capability], hand_down: frozenset[Capability]
+    account: Account | None,
+    *,
+    keep: frozenset[Capability],
+    hand_down: frozenset[Capability],
+    never: Collection[str] = (),
 ) -> None:
     """Give up root for good if we have it, and in any case every capability but the named ones; then loading is over.
 
@@ -29,11 +33,12 @@ def become_ordinary(
         account: the user to become (`Installation.account`); None if we are not root.
         keep: as in `privileges.drop`.
         hand_down: the same.
+        never: as in `preloading.preload_all`.
     """
     if account is None:
         shed(keep=keep, hand_down=hand_down)
     else:
-        preload_all()
+        preload_all(never)
         drop(account, keep=keep, hand_down=hand_down)
     keep_what_is_loaded()
 

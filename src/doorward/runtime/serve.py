@@ -66,6 +66,9 @@ ORDER_PAUSE_SECONDS = 30.0
 """The pause between tries if orders keep failing: each try that reaches the signature leaves an intent and its event,
 because a serial number is never used twice."""
 
+_OF_GATEWAY = frozenset({"doorward.gateway", "doorward.runtime.gateway", "grpc"})
+"""Packages of the door, which this role does not need."""
+
 _log = structlog.get_logger("doorward.serve")
 
 
@@ -363,7 +366,7 @@ def run_serve(installation: Installation, stop: threading.Event, *, started: Cal
     listen = installation.settings.acme_http_listen
     low = needs_bind_service([split_listen(listen)[1]]) if listen else False
     keep = frozenset({Capability.NET_BIND_SERVICE}) if low else frozenset()
-    become_ordinary(installation.account(), keep=keep, hand_down=frozenset())
+    become_ordinary(installation.account(), keep=keep, hand_down=frozenset(), never=_OF_GATEWAY)
     installation.tenant()  # the database belongs to the ordinary user: root must not open it
     with installation.database.listening(installation.notifier.notify):
         serve = Serve(installation)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import json
 import sys
 
 import pytest
 
 from doorward.core.errors import ConfigurationError
 from doorward.runtime.preloading import LATER, keep_what_is_loaded, preload, preload_all
+from tests.support.commands import run_python
 
 
 def test_everything_is_loaded() -> None:
@@ -20,6 +22,19 @@ def test_everything_is_loaded() -> None:
         "doorward.runtime.serve",
         *LATER,
     } <= sys.modules.keys()
+
+
+def test_the_packages_of_another_role_are_not_loaded() -> None:
+    """They would cost memory: the dictionaries of password strength alone 12 MB."""
+    script = (
+        "import json, sys\n"
+        "from doorward.runtime.preloading import preload_all\n"
+        "preload_all({'doorward.web.serving', 'doorward.runtime.serve', 'uvicorn', 'zxcvbn'})\n"
+        "print(json.dumps(sorted(sys.modules)))\n"
+    )
+    loaded = set(json.loads(run_python("-c", script, check=True).stdout))
+    assert "doorward.gateway.door" in loaded
+    assert not {"doorward.runtime.serve", "zxcvbn.matching", "uvicorn.loops.asyncio"} & loaded
 
 
 def test_a_module_that_is_missing_is_said_at_once() -> None:
