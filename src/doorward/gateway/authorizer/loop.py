@@ -1,11 +1,11 @@
 """The loop of the authorizer's server: reads calls from all connections, has them answered together, writes the answers.
 
 Each turn:
-1. wait for sockets; accept connections; read all that are ready, and gather the calls that are whole. While several
-   calls come at a time, wait a moment first (pacing);
-2. write the answers that came from other threads;
-3. have the calls of this turn answered, all at once (`Answerer`);
-4. write all answers, with one send for each connection.
+1. wait for sockets, and before that, while several calls come at a time, a moment more (pacing);
+2. take the answers that came from other threads;
+3. accept connections; read all that are ready, and gather the calls that are whole;
+4. have the calls of this turn answered, all at once (`Answerer`);
+5. write all answers, with one send for each connection.
 So the more calls wait, the more are answered together; an idle machine answers at once.
 
 A failure ends one call or one connection. It never ends the loop: without it no connection opens.
@@ -169,15 +169,15 @@ class AuthorizerLoop:
         if self._grace is not None and self._end_by is None:
             self._end_by = self._now + self._grace
             self._leave()
+        if any(key.fd == self._wakeup.descriptor for key, _ in events):
+            self._wakeup.clear()  # before the results are taken: one that comes later wakes again
+        self._deliver()
         calls: list[Call] = []
         for key, mask in events:
             if key.data is not None:
                 self._serve(key.data, mask, calls)
-            elif key.fileobj is not self._listener:
-                self._wakeup.clear()
-            elif self._end_by is None:
+            elif key.fileobj is self._listener and self._end_by is None:
                 self._accept()
-        self._deliver()
         if calls:
             self._flush()
             self._answer(calls)
@@ -194,7 +194,7 @@ class AuthorizerLoop:
             return _TICK_SECONDS / 5
         return None if all(peer.is_quiet for peer in self._peers.values()) else _TICK_SECONDS
 
-    # 1. Connections and calls.
+    # 3. Connections and calls.
 
     def _accept(self) -> None:
         for _ in range(_ACCEPTED):
@@ -265,7 +265,7 @@ class AuthorizerLoop:
         self._waiting[reply] = None
         return Call(certificate, request.fields.metadata, reply, self._now, until)
 
-    # 2. to 4. Answers.
+    # 2., 4. and 5. Answers.
 
     def _answer(self, calls: list[Call]) -> None:
         try:
