@@ -9,6 +9,7 @@ import json
 import shutil
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from http.client import HTTPException
 from typing import Any
@@ -22,6 +23,7 @@ from doorward.partners.trust import find_unread
 from doorward.runtime import lazy
 from doorward.runtime.authority_condition import examine_authority, examine_rollover
 from doorward.runtime.certificate_condition import examine_endings, examine_lifetimes, examine_notices
+from doorward.runtime.clock_difference import describe_difference, find_clock_difference, is_too_large
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition_part import Part
 from doorward.runtime.layout import find_lost
@@ -383,7 +385,17 @@ def _parse(text: str) -> dict[str, Any]:
 
 def _database(installation: Installation) -> list[Part]:
     found = installation.database.check_health()
-    return [] if found is None else [Part(name="database", **found._asdict())]
+    if found is None:
+        return []
+    part = Part(name="database", **found._asdict())
+    seconds = find_clock_difference(installation.database.server_clock, installation.services.clock)
+    if not is_too_large(seconds):
+        return [part]
+    trouble = (
+        f"the clock of this machine is {describe_difference(seconds)}: a part that starts here is refused"
+    )
+    hint = "set the clocks of both machines, for example by chrony"
+    return [replace(part, trouble=(*part.trouble, trouble), hints=(*part.hints, hint))]
 
 
 def _disk(installation: Installation) -> Part:

@@ -15,6 +15,7 @@ from doorward.gateway.envoy.program import EnvoyOptions, locate_envoy
 from doorward.gateway.options import GatewayOptions
 from doorward.runtime.brand_settings import build_brand
 from doorward.runtime.change_notification import DatagramListener
+from doorward.runtime.clock_difference import require_clock
 from doorward.runtime.compose import Installation
 from doorward.runtime.compose.installation import origin_of
 from doorward.runtime.continuity import Continuity
@@ -47,6 +48,7 @@ def run_gateway(
         installation.account(), keep=frozenset({Capability.NET_ADMIN}), hand_down=low, never=_OF_SERVE
     )
     installation.tenant()  # not before: the database belongs to the ordinary user
+    require_clock(installation.database.server_clock, installation.services.clock)
     raise_file_limit()
     listener = DatagramListener(layout.run, "gateway")
     services = installation.services

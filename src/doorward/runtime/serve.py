@@ -30,6 +30,7 @@ from doorward.notices.sender import NoticeSender
 from doorward.runtime.acme.job import LONGEST_WAIT_SECONDS, AcmeJob
 from doorward.runtime.breached_passwords import open_breached
 from doorward.runtime.change_notification import DatagramListener
+from doorward.runtime.clock_difference import require_clock
 from doorward.runtime.compose import Installation
 from doorward.runtime.continuity import Continuity
 from doorward.runtime.crl_job import CrlJob
@@ -368,6 +369,7 @@ def run_serve(installation: Installation, stop: threading.Event, *, started: Cal
     keep = frozenset({Capability.NET_BIND_SERVICE}) if low else frozenset()
     become_ordinary(installation.account(), keep=keep, hand_down=frozenset(), never=_OF_GATEWAY)
     installation.tenant()  # the database belongs to the ordinary user: root must not open it
+    require_clock(installation.database.server_clock, installation.services.clock)
     with installation.database.listening(installation.notifier.notify):
         serve = Serve(installation)
         serve.start()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 BUSY_TIMEOUT = timedelta(seconds=5)
@@ -126,6 +126,10 @@ class Database(Protocol):
 
     def is_low(self) -> bool:
         """Return whether so little disk space is free that traffic is refused; False if that is unknown."""
+        ...
+
+    def server_clock(self) -> datetime | None:
+        """Return the time of the server's clock, aware; None if the database has no server. Raises as `read`."""
         ...
 
     def check_health(self) -> ServerHealth | None:

@@ -11,7 +11,7 @@ import select
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -30,6 +30,7 @@ _SAFE = ("fsync", "full_page_writes")
 _FACTS = (
     "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('full_page_writes')"
 )
+_CLOCK = "SELECT pg_catalog.date_part('epoch'::text, pg_catalog.clock_timestamp())"
 _LOCK_FOUNDING = "SELECT pg_catalog.pg_advisory_xact_lock(%s)"
 _LOCK_CHANGES = "SELECT version_num FROM alembic_version FOR UPDATE"
 """No other user may lock this row. The statements after it see the commits that were made while it waited."""
@@ -107,6 +108,12 @@ class DatabaseServer(ABC):
     def is_low(self) -> bool:
         """Return False: the free space of the server's disk is unknown here."""
         return False
+
+    def server_clock(self) -> datetime:
+        """Return the time of the server's clock, UTC; raises as `read`."""
+        with self.read() as connection:
+            (seconds,) = driver_of(connection).execute(_CLOCK).fetchone()
+        return datetime.fromtimestamp(seconds, UTC)
 
     def check_health(self) -> ServerHealth:
         """Return the health of the server; raises as `read`."""

@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -69,6 +69,10 @@ class DatabaseFile:
     def is_low(self) -> bool:
         """Return whether so little disk space is free that traffic is refused; False if that is unknown."""
         return self.reserve.is_low()
+
+    def server_clock(self) -> datetime | None:
+        """Return None: a file has no server."""
+        return None
 
     def check_health(self) -> ServerHealth | None:
         """Return None: a file has no server, and the status reports the disk itself."""
