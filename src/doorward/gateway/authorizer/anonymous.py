@@ -30,6 +30,8 @@ UNKNOWN_FACTS: Mapping[str, str] = MappingProxyType({**ANONYMOUS_FACTS, Connecti
 
 Only at applications that explain refusals by a page. The connection is in no registry, so it is cut within seconds."""
 
+_JUDGED = ConnectionFact.JUDGED.value
+_NAMES = tuple(fact.value for fact in ConnectionFact)
 _WORDS = frozenset({"", *(reason.value for reason in Reason)})
 
 
@@ -43,8 +45,8 @@ def is_whole(facts: Mapping[str, str]) -> bool:
 
     Envoy writes "-" for a missing fact: the application would read it as the name of a principal.
     """
-    if facts.get(ConnectionFact.JUDGED.value) == JUDGED:
-        return all(facts.get(fact.value) for fact in ConnectionFact)
+    if facts.get(_JUDGED) == JUDGED:
+        return all(map(facts.get, _NAMES))
     if facts == UNKNOWN_FACTS:
         return True
     return (

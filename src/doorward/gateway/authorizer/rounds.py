@@ -22,6 +22,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
@@ -64,6 +65,7 @@ class _Entry:
     identity: CallIdentity | None = None
     pending: PendingConnection | None = None
     template: AdmissionTemplate | None = None
+    deadline: datetime | None = None
     live: LiveConnection | None = None
     done: bool = False
 
@@ -244,8 +246,8 @@ class Rounds:
             self._authorizer.check_choice(
                 CertificateChoice(application_id=pending.application_id, shown=template.sha256)
             )
-            deadline = self._parts.decider.deadline_of(template.decision, pending.opened_at)
-            live = template.admit(pending, deadline, next(ids))
+            one.deadline = self._parts.decider.deadline_of(template.decision, pending.opened_at)
+            live = template.admit(pending, one.deadline, next(ids))
             self._authorizer.check_rate(live, template.decision)
             one.live = live
 
@@ -289,11 +291,11 @@ class Rounds:
                 leaf=one.template.leaf,
                 event_id=one.live.decision,
                 connection_id=one.live.connection_id,
-                deadline=self._parts.decider.deadline_of(one.template.decision, one.live.opened_at),
+                deadline=one.deadline,
                 source=one.live.source_address,
             )
             for one in entries
-            if one.template is not None and one.live is not None
+            if one.template is not None and one.live is not None and one.deadline is not None
         ]
         at = entries[0].live.opened_at if entries[0].live is not None else self._parts.clock.now()
         errors = self._parts.recorder.record(events, at)
@@ -303,19 +305,25 @@ class Rounds:
     def _answer(self, entries: Sequence[_Entry]) -> None:
         """Step 8."""
         cookies = [one.live.cookie if one.live else 0 for one in entries]
+        names: dict[str, str] = {}
+        answered = 0
         for one, kept in zip(entries, self._parts.connections.get_all(cookies), strict=True):
             template, live = one.template, one.live
             if template is None or live is None or kept is None or kept.decision != live.decision:
                 self._refuse(one, "connection-gone")
                 continue
             try:
-                audience = self._parts.facts.name_of(live.application_id)
+                audience = names.get(live.application_id)
+                if audience is None:
+                    audience = names[live.application_id] = self._parts.facts.name_of(live.application_id)
                 answer = template.answer(live, self._parts.facts, audience)
             except Exception as error:  # noqa: BLE001  fail closed, for this one alone
                 self._refuse_for(one, error)
                 continue
-            self._meter.count(ALLOWED)
+            answered += 1
             self._reply(one, answer, counted=True)
+        if answered:
+            self._meter.count(ALLOWED, answered)
 
     # one call
 

@@ -36,6 +36,7 @@ _BYTES = 6_000
 _log = structlog.get_logger("doorward.authorizer")
 
 _parse_source = lru_cache(4096)(parse_address)
+_rounded = lru_cache(256)(whole_minute)  # in a round most deadlines are equal
 
 
 class AdmissionTemplate:
@@ -50,7 +51,18 @@ class AdmissionTemplate:
         MalformedInput: the decision admits no holder of a certificate.
     """
 
-    __slots__ = ("_kept", "_stays", "certificate_id", "decision", "leaf", "policy", "sha256", "weight")
+    __slots__ = (
+        "_certificate",
+        "_kept",
+        "_principal",
+        "_stays",
+        "certificate_id",
+        "decision",
+        "leaf",
+        "policy",
+        "sha256",
+        "weight",
+    )
 
     def __init__(self, live: LiveConnection, decision: AccessDecision, facts: Mapping[str, str]) -> None:
         self.decision = decision
@@ -59,8 +71,9 @@ class AdmissionTemplate:
         self.leaf = RepeatedLeaf(decision.event, public=("connection", "deadline"), personal=("source",))
         self._stays = {name: value for name, value in facts.items() if name not in (_DECISION, _ASSERTION)}
         self._kept: tuple[datetime, str, Mapping[str, str], bytes] | None = None
+        subject, record = decision.holder()
+        self._principal, self._certificate = subject.principal, subject.certificate
         # The DER, its text as Envoy sends it (the key), and twice as a fact: in the values, and rendered.
-        record = decision.holder()[1]
         self.weight = _BYTES + 6 * len(record.der) + 8 * sum(map(len, decision.grants))
 
     def admit(self, pending: PendingConnection, deadline: datetime, event_id: str) -> LiveConnection:
@@ -72,10 +85,9 @@ class AdmissionTemplate:
             event_id: of its decision.
         """
         decision, now = self.decision, pending.opened_at
-        first, _ = decision.holder()
         subject = Subject(
-            principal=first.principal,
-            certificate=first.certificate,
+            principal=self._principal,
+            certificate=self._certificate,
             source=_parse_source(pending.source_address),
             time=now,
         )
@@ -89,12 +101,12 @@ class AdmissionTemplate:
             opened_at=now,
             certificate_id=self.certificate_id,
             sha256=self.sha256,
-            principal_id=first.principal.id,
+            principal_id=self._principal.id,
             subject=subject,
             revision=decision.revision,
             grants=decision.grants,
             permissions=decision.permissions,
-            deadline=whole_minute(deadline, now),
+            deadline=_rounded(deadline, now),
             decision=event_id,
             judged_grants=decision.grants,
             judged_by=decision.revision,
@@ -111,7 +123,7 @@ class AdmissionTemplate:
         """
         kept = self._kept
         if kept is None or kept[0] != live.deadline or kept[1] != audience:
-            assertion = facts.sign(live, self.decision.holder()[0].principal, audience)
+            assertion = facts.sign(live, self._principal, audience)
             signed = {**self._stays, _ASSERTION: assertion}
             kept = self._kept = live.deadline, audience, signed, render_prefix(signed)
         _, _, stays, prefix = kept
