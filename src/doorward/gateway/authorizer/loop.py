@@ -182,7 +182,7 @@ class AuthorizerLoop:
             self._flush()
             self._answer(calls)
             self._deliver()
-            self._pacer.note(len(calls), self._clock.monotonic())
+            self._pacer.note(len(calls), self._now, self._clock.monotonic())
         self._flush()
         if self._now >= self._tick_at:
             self._tick_at = self._now + _TICK_SECONDS
