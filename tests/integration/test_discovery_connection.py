@@ -14,8 +14,8 @@ import pytest
 from h2.settings import SettingCodes
 
 from doorward.core.errors import MalformedInput
+from doorward.gateway.grpc_status import GrpcStatus
 from doorward.gateway.publishing.discovery.api import load_api
-from doorward.gateway.publishing.discovery.call import GrpcStatus
 from doorward.gateway.publishing.discovery.connection import (
     ConnectionDeadlines,
     DiscoveryConnection,

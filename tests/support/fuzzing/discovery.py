@@ -10,8 +10,9 @@ from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
 
 from doorward.core.errors import MalformedInput
+from doorward.gateway.grpc_status import GrpcStatus
 from doorward.gateway.publishing.discovery.api import load_api
-from doorward.gateway.publishing.discovery.call import METHOD, DiscoveryCall, GrpcStatus
+from doorward.gateway.publishing.discovery.call import METHOD, DiscoveryCall
 from doorward.gateway.publishing.discovery.frames import (
     MESSAGE_BYTES,
     MessageReader,

@@ -42,12 +42,12 @@ from doorward.gateway.authorizer.unary import (
     HEAD,
     TRAILERS,
     CallRefused,
-    GrpcStatus,
     read_message,
     read_timeout,
     refusal,
     render_body,
 )
+from doorward.gateway.grpc_status import GrpcStatus
 from doorward.gateway.wakeup import Wakeup
 
 METHOD = "/envoy.service.auth.v3.Authorization/Check"

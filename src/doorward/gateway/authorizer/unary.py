@@ -2,7 +2,7 @@
 
 What is wrong with a call is answered by a status of gRPC, or of HTTP where gRPC says so, and never by words about our
 inside.
-Standard: gRPC over HTTP/2 (grpc/doc/PROTOCOL-HTTP2.md); the status codes are those of grpc/doc/statuscodes.md.
+Standard: gRPC over HTTP/2 (grpc/doc/PROTOCOL-HTTP2.md).
 
 Not here: HTTP/2 (http2), the messages (reading, rendering).
 """
@@ -11,28 +11,16 @@ from __future__ import annotations
 
 import re
 import struct
-from enum import IntEnum
 from functools import cache
 
 from doorward.gateway.authorizer.http2.streams import Request
+from doorward.gateway.grpc_status import GrpcStatus
 
 _PREFIX = struct.Struct(">BI")
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _CONTENT = "application/grpc"
 _STATIC_STATUS, _STATIC_OK, _STATIC_CONTENT_TYPE = 8, b"\x88", 31
-
-
-class GrpcStatus(IntEnum):
-    """The codes of gRPC that our answers have."""
-
-    OK = 0
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    RESOURCE_EXHAUSTED = 8
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
 
 
 class CallRefused(Exception):

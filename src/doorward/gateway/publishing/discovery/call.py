@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import IntEnum
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -21,6 +20,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from doorward.core.errors import MalformedInput
+from doorward.gateway.grpc_status import GrpcStatus
 from doorward.gateway.publishing.discovery.frames import MessageReader, render_prefix
 
 METHOD = b"/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
@@ -38,17 +38,6 @@ _SETTINGS: Mapping[SettingCodes, int] = {
 }
 _FRAME_BYTES = 1 << 14
 _HEADERS = [(b":status", b"200"), (b"content-type", b"application/grpc")]
-
-
-class GrpcStatus(IntEnum):
-    """The codes of gRPC that end a call here."""
-
-    OK = 0
-    INVALID_ARGUMENT = 3
-    RESOURCE_EXHAUSTED = 8
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

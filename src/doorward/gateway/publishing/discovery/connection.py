@@ -23,7 +23,8 @@ import structlog
 
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import Clock
-from doorward.gateway.publishing.discovery.call import CallEnd, DiscoveryCall, GrpcStatus
+from doorward.gateway.grpc_status import GrpcStatus
+from doorward.gateway.publishing.discovery.call import CallEnd, DiscoveryCall
 from doorward.gateway.publishing.discovery.messages import DiscoveryRequest
 from doorward.gateway.wakeup import Wakeup
 

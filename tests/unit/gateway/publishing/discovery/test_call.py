@@ -8,7 +8,8 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, Event, ResponseReceived, StreamReset, TrailersReceived
 from h2.settings import SettingCodes
 
-from doorward.gateway.publishing.discovery.call import METHOD, DiscoveryCall, GrpcStatus
+from doorward.gateway.grpc_status import GrpcStatus
+from doorward.gateway.publishing.discovery.call import METHOD, DiscoveryCall
 from doorward.gateway.publishing.discovery.frames import MESSAGE_BYTES, MessageReader, render_message
 
 _MOST = 1 << 18
