@@ -86,12 +86,12 @@ class OcspProtocol(GuardedProtocol):
         else:
             super()._start_asgi_task(cycle, app)
 
-    def on_body(self, body: bytes) -> None:
+    def take_body(self, body: bytes) -> None:
         """Give the exchange a piece of its body."""
         if isinstance(self.cycle, OcspExchange):
             self.cycle.take(body)
         else:
-            super().on_body(body)
+            super().take_body(body)
 
     def on_message_complete(self) -> None:
         """Tell the exchange that its body is complete."""

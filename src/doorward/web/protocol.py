@@ -54,6 +54,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _answer_until = 0.0
     _in_head = False
     _head_bytes = 0
+    _idle_bytes = 0
+    """Behind a head, since the last piece of a body: extensions of a chunk, trailer fields, line breaks between requests."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer for the first head."""
@@ -72,6 +74,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._take(data[start : start + self.max_head_bytes])
 
     def _take(self, data: bytes) -> None:
+        self._idle_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -80,7 +83,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_head or self.cycle is None or self.cycle.response_complete:
             self._await_head()
         self._head_bytes += len(data) if self._in_head else 0
-        if self._head_bytes > self.max_head_bytes:
+        if max(self._head_bytes, self._idle_bytes) > self.max_head_bytes:
             self.transport.write(_TOO_LARGE)
             self.transport.close()
 
@@ -88,12 +91,20 @@ class GuardedProtocol(HttpToolsProtocol):
         """Note that a head has begun; refuse it if too many requests wait (the parser answers 400)."""
         if len(self.pipeline) >= MAX_PIPELINED:
             raise _TooManyPipelined
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._idle_bytes = True, 0, 0
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a field of a head; drop a trailer field, which no application here reads (RFC 9110 section 6.5.1).
+
+        The parser gives both to this function. Five bytes of a field take more than a hundred in memory.
+        """
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Note that the head is complete: from here on the application has its own limits."""
-        self._in_head, self._head_bytes = False, 0
+        self._in_head, self._head_bytes, self._idle_bytes = False, 0, 0
         _cancel(self._head_timer)
         self._head_timer = None
         waits = self.cycle is not None and not self.cycle.response_complete
@@ -104,6 +115,15 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
         if not waits:  # pipelined requests must not prolong the time for this answer
             self._limit_answer()
+
+    def on_body(self, body: bytes) -> None:
+        """Give the application a piece of a body."""
+        self._idle_bytes = 0
+        self.take_body(body)
+
+    def take_body(self, body: bytes) -> None:
+        """Give a piece of a body to the application."""
+        super().on_body(body)
 
     def start_exchange(self) -> None:
         """Begin the exchange of a complete head: a task with the application."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -117,6 +118,27 @@ def test_a_read_full_of_requests_is_dropped_at_the_first_too_many() -> None:
     assert wire.written.startswith(b"HTTP/1.1 400 ")
     assert wire.is_closing()
     assert protocol.parsed == MAX_HEAD_BYTES
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+
+
+@pytest.mark.parametrize("begin", [CHUNKED + b"0\r\n", CHUNKED + b"1;", b"GET / HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize("filling", [b"a:b\r\n", b"a", b"\r\n"])
+def test_what_is_no_body_is_limited_behind_a_head_too(begin: bytes, filling: bytes) -> None:
+    """Trailer fields, extensions of a chunk and line breaks without end: neither memory nor processor time without limit."""
+    protocol, wire = receive(begin + filling * 100_000)
+    assert wire.written == _TOO_LARGE or wire.written.startswith(b"HTTP/1.1 400 ")
+    assert protocol.parsed <= 3 * MAX_HEAD_BYTES
+    assert len(protocol.headers) <= 2
+
+
+def test_a_body_may_have_any_number_of_chunks_and_some_trailer_fields() -> None:
+    """The limit is for what is no body; trailer fields are dropped."""
+    chunks = b"1\r\na\r\n" * 20_000
+    protocol, wire = receive(CHUNKED + chunks + b"0\r\nX-Checksum: 1\r\n\r\n")
+    assert wire.written == b""
+    assert [name for name, _ in protocol.headers] == [b"host", b"transfer-encoding"]
 
 
 def test_a_request_for_another_protocol_is_the_last() -> None:
