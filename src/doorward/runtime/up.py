@@ -30,7 +30,8 @@ READY_SECONDS = 300.0
 GRACE_SECONDS = 12.0
 SETTLED_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 10.0
-_TICK_SECONDS = 0.1
+_READY_TICK_SECONDS = 0.1
+_WATCH_TICK_SECONDS = 0.5
 
 _log = structlog.get_logger("doorward.up")
 
@@ -97,7 +98,7 @@ class Up:
 
     def watch(self, stop: threading.Event, *, restarted: Callable[[str], None]) -> None:
         """Restart children that end, until `stop` is set."""
-        while not stop.wait(_TICK_SECONDS):
+        while not stop.wait(_WATCH_TICK_SECONDS):
             for child in self._children.values():
                 status = child.process.poll()
                 if status is not None:
@@ -174,7 +175,7 @@ def pause_after(failures: int) -> float:
 
 def _await_ready(child: _Child, pipe: int, stop: threading.Event) -> bool:
     limit = time.monotonic() + READY_SECONDS
-    while not select.select([pipe], [], [], _TICK_SECONDS)[0]:
+    while not select.select([pipe], [], [], _READY_TICK_SECONDS)[0]:
         if stop.is_set():
             return False
         if time.monotonic() > limit:

@@ -39,6 +39,7 @@ from doorward.gateway.envoy.program import EnvoyOptions, find_orphans, spawn
 _log = structlog.get_logger("doorward.supervisor")
 
 _TICK_SECONDS = 0.1
+_CALM_TICK_SECONDS = 0.25  # while one Envoy runs, and none starts or drains
 _READY_SECONDS = 0.02
 _RELEASE_SECONDS = 3.0  # a replaced Envoy usually frees the port within some milliseconds
 _GRACE_SECONDS = 2.0  # from SIGTERM to SIGKILL; Envoy needs 0.03 s
@@ -378,11 +379,15 @@ class Supervisor:
         forget_run(run.folder)
 
     def _watch(self) -> None:
-        while not self._stopping.wait(_TICK_SECONDS):
+        while not self._stopping.wait(self._pause()):
             try:
                 self._tick()
             except Exception:  # noqa: BLE001 - this thread keeps the door alive: it must not end
                 _log.exception("supervisor-failed")
+
+    def _pause(self) -> float:
+        calm = [run.phase for run in self._runs] == [Phase.RUNNING]
+        return _CALM_TICK_SECONDS if calm else _TICK_SECONDS
 
     def _tick(self) -> None:
         with self._acting:
