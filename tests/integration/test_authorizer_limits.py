@@ -78,7 +78,10 @@ class RawPeer:
 
     def read(self) -> bool:
         """Read what comes; False at the end."""
-        part = self.socket.recv(1 << 20)
+        try:
+            part = self.socket.recv(1 << 20)
+        except ConnectionResetError:  # the server closed before it had read all
+            part = b""
         octets = self._rest + part
         end = 0
         while len(octets) - end >= 9 and len(octets) >= (

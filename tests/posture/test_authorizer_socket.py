@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+from doorward.enforcement.envoy.names import AuthorizerMetadata
+from doorward.gateway.authorizer.calls import Call, CheckResult
+from doorward.gateway.authorizer.http2 import limits
 from doorward.gateway.authorizer.server import AuthorizerServer
 from doorward.runtime.world import SystemClock
 from tests.support.authorizer_peers import OK, Judge, ask
+from tests.support.compiled_door import Kept
+from tests.support.door_site import CLEARED, TELLER
 from tests.support.doorway import open_doorway, short_folder
+from tests.support.envoy_process import ToyAuthorizer, facts_of
 
 
 def test_the_socket_of_a_running_door() -> None:
@@ -43,3 +56,75 @@ def test_without_the_question_to_the_kernel_it_would_be_answered() -> None:
         finally:
             server.stop()
         assert len(judge.asked) == 1
+
+
+LARGEST_CHAIN = 100_000
+"""Octets of certificates that BoringSSL takes of a client, about."""
+
+
+class _OurServer(ToyAuthorizer):
+    """Our own server at Envoy's question; it notes how long the list of fingerprints was."""
+
+    @contextmanager
+    def serving(self, path: Path) -> Iterator[ToyAuthorizer]:
+        """Serve on a unix socket for as long as the block runs."""
+        self.lengths: list[int] = []
+        server = AuthorizerServer(self, path, clock=SystemClock())
+        server.start()
+        try:
+            yield self
+        finally:
+            server.stop(0)
+
+    def answer_all(self, calls: Sequence[Call]) -> None:
+        """Answer with the facts of the test."""
+        for call in calls:
+            self.lengths.append(len(call.metadata[AuthorizerMetadata.CHAIN.value]))
+            call.reply(CheckResult(facts=self.facts, reasons=()))
+
+
+def _junk(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, octets: int) -> bytes:
+    """Small certificates that belong to nothing, as many as fit."""
+    digest = hashes.SHA256() if isinstance(key, ec.EllipticCurvePrivateKey) else None
+    nobody, made, room = x509.Name([]), b"", octets
+    for number in range(1, octets):
+        one = (
+            x509.CertificateBuilder(nobody, nobody, key.public_key(), number)
+            .not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
+            .not_valid_after(datetime(2036, 1, 1, tzinfo=UTC))
+            .sign(key, digest)
+        )
+        room -= len(one.public_bytes(serialization.Encoding.DER)) + 5
+        if room < 0:
+            break
+        made += one.public_bytes(serialization.Encoding.PEM)
+    return made
+
+
+class TestLargeChains:
+    """A stranger may add any certificates to his own; Envoy sends the fingerprint of each to the authorizer."""
+
+    @pytest.mark.parametrize("small", [False, True], ids=["P-256", "Ed25519"])
+    def test_they_disturb_no_other_client(self, kept: Kept, *, small: bool) -> None:
+        """Up to a length they are judged; above it only this client is refused, on the connection that all share."""
+        door = kept(name="large chains", authorizer=_OurServer(facts_of(TELLER, CLEARED)))
+        ours, folder = door.authorizer, door.site.folder
+        assert isinstance(ours, _OurServer)
+        key = ed25519.Ed25519PrivateKey.generate() if small else ec.generate_private_key(ec.SECP256R1())
+        name = f"large-{small}"
+        (folder / f"{name}.pem").write_bytes(
+            (folder / "p256.pem").read_bytes() + _junk(key, LARGEST_CHAIN - 2_000)
+        )
+        shutil.copy(folder / "p256.key", folder / f"{name}.key")
+        assert door.ask("/accounts/7") == 200
+        mark = len(ours.lengths)
+        if small:
+            assert door.ask("/accounts/7", certificate=name) == 0
+            assert len(ours.lengths) == mark
+        else:
+            assert door.ask("/accounts/7", certificate=name) == 200
+            assert 20_000 < ours.lengths[mark] < limits.HEADER_LIST_BYTES
+        assert door.ask("/accounts/7") == 200
+        found = door.envoy.admin.statistics("cluster.doorward_authorizer.upstream_cx")
+        assert found["cluster.doorward_authorizer.upstream_cx_destroy"] == 0
+        assert found["cluster.doorward_authorizer.upstream_cx_protocol_error"] == 0
