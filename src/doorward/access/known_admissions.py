@@ -37,7 +37,7 @@ LONGEST = timedelta(minutes=10)
 """How long one judgement is repeated; then the certificate is judged in full again, which takes half a millisecond."""
 
 MOST_BYTES = 64 * 1024 * 1024
-"""Memory for known admissions by the weights of `keep`: about ten thousand certificates."""
+"""Memory for known admissions by the weights of `keep`: about six thousand certificates."""
 
 _BATCH = 1000
 """Changes that are read at once; after more of them everything is forgotten."""

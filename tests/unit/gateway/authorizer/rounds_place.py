@@ -81,6 +81,8 @@ class RoundPlace:
     def __init__(self, inner: Place) -> None:
         self.inner = inner
         self.hooks = Hooks()
+        self.name_of: Callable[[str], str] = inner.name_of
+        self.note_over_limit: Callable[[AccessDecision], object] = inner.over_limit.append
         self.known = KnownAdmissions[AdmissionTemplate](inner.world.work)
         self.known.confirm()
         signer = AssertionSigner(KEY, issuer="https://corp.example/gateway-1")
@@ -93,7 +95,7 @@ class RoundPlace:
             event_limiter=inner.event_limiter,
             rate_limiter=inner.rate_limiter,
             refuse_once=self._refuse_once,
-            note_over_limit=lambda decision, _context, _reason: inner.over_limit.append(decision),
+            note_over_limit=lambda decision, _context, _reason: self._note(decision),
             admitted=lambda *admitted: keep_admission(self.known, *admitted),
         )
         self.authorizer = Authorizer(
@@ -111,12 +113,15 @@ class RoundPlace:
             decider=inner.world.decider(),
             connections=inner.connections,
             gate=inner.gate,
-            facts=FactsBuilder(signer, inner.name_of),
+            facts=FactsBuilder(signer, lambda one: self.name_of(one)),  # noqa: PLW0108  tests change it
             recorder=HookedRecorder(self),
             clock=inner.world.clock,
         )
         self.rounds = Rounds(parts, self.authorizer, self.known, self.alone)
         self.errors: dict[Endpoint, Unavailable] = {}
+
+    def _note(self, decision: AccessDecision) -> None:
+        self.note_over_limit(decision)
 
     def _fresh(self) -> bool:
         self.hooks.run("before_confirm")

@@ -215,6 +215,53 @@ def test_a_malformed_call_refuses_itself_alone(rounds: RoundPlace) -> None:
     assert len(rounds.connections) == 2
 
 
+def test_an_answer_that_cannot_be_made_refuses_itself_alone(rounds: RoundPlace) -> None:
+    """If an application has no name any more, its connection is refused and leaves the registry; the others are admitted."""
+    alice, sensor = rounds.inner.world.issue("alice"), rounds.inner.world.issue("sensor-1")
+    sensors = application(rounds, "sensors")
+    rounds.learn(alice)
+    rounds.learn(sensor, **sensors)
+    name_of = rounds.name_of
+
+    def forget_sensors(application_id: str) -> str:
+        if application_id in sensors.values():
+            raise KeyError(application_id)
+        return name_of(application_id)
+
+    rounds.name_of = forget_sensors
+    answers: dict[int, CheckResult] = {}
+    rounds.rounds.answer_all([rounds.call(sensor, 1, answers, **sensors), rounds.call(alice, 2, answers)])
+    refused(answers[1], "internal-error")
+    assert answers[2].facts is not None
+    assert [one.cookie for one in rounds.connections.all()] == [2]
+
+
+def test_a_connection_that_ended_meanwhile_is_refused(rounds: RoundPlace) -> None:
+    """A connection that left the registry before its admission is not admitted, and not judged again."""
+    alice = rounds.inner.world.issue("alice")
+    rounds.learn(alice)
+    rounds.hooks.before_admit.append(lambda: rounds.connections.forget(1))
+    answers = rounds.ask(alice, 1, 2)
+    refused(answers[1], "connection-gone")
+    assert answers[2].facts is not None
+    assert rounds.alone.calls == []
+
+
+def test_an_admission_that_cannot_be_kept_is_judged_each_time(
+    rounds: RoundPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault in keeping an admission costs time, and no connection."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(rounds.known, "keep", fail)
+    alice = rounds.inner.world.issue("alice")
+    for number in (1, 2):
+        assert rounds.ask(alice, number)[number].facts is not None
+    assert len(rounds.judged) == 2
+
+
 def test_two_calls_about_one_socket_leave_one_connection(rounds: RoundPlace) -> None:
     """The second call about a socket in one round is judged alone after it, as if it had come later."""
     alice = rounds.inner.world.issue("alice")
@@ -282,6 +329,12 @@ def test_a_share_of_connections_is_kept_within_a_round(rounds: RoundPlace) -> No
     assert sum(one.facts is not None for one in answers.values()) == 2
     refused(answers[4], "principal-connections-exhausted")
     assert len(rounds.inner.over_limit) == 2
+
+    def fail(_: object) -> None:
+        raise Unavailable("store-busy", "the database is locked")
+
+    rounds.note_over_limit = fail
+    refused(rounds.ask(alice, 5)[5], "store-busy")
 
 
 def test_a_certificate_that_is_not_wanted_is_refused_once(rounds: RoundPlace) -> None:
