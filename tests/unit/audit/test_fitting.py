@@ -91,6 +91,14 @@ def test_an_event_that_is_too_long_is_shortened():
     assert fit_data(REFUSED, {"reasons": reasons, "evidence": evidence[:2]}, 10)["evidence"] == ("+2-more",)
 
 
+def test_no_more_texts_are_shortened_than_needed():
+    """If the event fits after the first text was shortened, the second one stays."""
+    names = {"group_name": "a" * 300, "inner_name": "b" * 300}
+    fitted = fit_data(EventType.GROUP_NESTED, names, 500)
+    assert sorted(map(len, fitted.values())) == [128, 300]
+    assert fit_data(EventType.GROUP_NESTED, names, 600) == names
+
+
 def test_unknown_fields_are_not_changed():
     """An unknown field or a value of another kind is not changed, and is refused later."""
     data = {"nonsense": object(), "status": "x", "gateway": 5}
