@@ -314,22 +314,40 @@ def test_descriptors_that_are_missing_for_a_while(path: Path) -> None:
     assert [one["error"] for one in logs] == [os.strerror(errno.EMFILE)]
 
 
+class _Slow(Judge):
+    """Answers nothing until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.go_on = threading.Event(), threading.Event()
+
+    def answer_all(self, calls: Sequence[Call]) -> None:
+        self.entered.set()
+        assert self.go_on.wait(PATIENCE_SECONDS)
+        super().answer_all(calls)
+
+
+def test_calls_that_wait_are_answered_together(path: Path) -> None:
+    """What arrives while the answerer works is one turn, from all connections."""
+    judge = _Slow()
+    with serving(judge, path), peers(path, 2) as (peer, other):
+        peer.socket.sendall(peer.call(1))
+        assert judge.entered.wait(PATIENCE_SECONDS)
+        for one in (peer, other):
+            one.socket.sendall(b"".join(one.call(stream) for stream in range(3, 103, 2)))
+        judge.go_on.set()
+        assert {one.status(stream) for one in (peer, other) for stream in range(3, 103, 2)} == {"0"}
+    assert judge.turns == [1, 100]
+
+
 def test_an_answerer_that_is_slow_starves_no_reading(path: Path) -> None:
     """Between two turns everything is read: a call and its end are seen together."""
-    entered, go_on = threading.Event(), threading.Event()
-
-    class Slow(Judge):
-        def answer_all(self, calls: Sequence[Call]) -> None:
-            entered.set()
-            assert go_on.wait(PATIENCE_SECONDS)
-            super().answer_all(calls)
-
-    judge = Slow()
+    judge = _Slow()
     with serving(judge, path), peers(path) as (peer,):
         peer.socket.sendall(peer.call(1))
-        assert entered.wait(PATIENCE_SECONDS)
+        assert judge.entered.wait(PATIENCE_SECONDS)
         peer.socket.sendall(b"".join(peer.call(stream) for stream in range(3, 99, 2)))
         peer.socket.sendall(b"".join(reset(stream) for stream in range(3, 97, 2)))
-        go_on.set()
+        judge.go_on.set()
         assert peer.status(97) == "0"
     assert len(judge.asked) == 2

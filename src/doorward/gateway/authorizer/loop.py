@@ -3,7 +3,7 @@
 Each turn:
 1. wait for sockets, and before that, while several calls come at a time, a moment more (pacing);
 2. take the answers that came from other threads;
-3. accept connections; read all that are ready, and gather the calls that are whole;
+3. read all connections that are ready, and gather the calls that are whole; accept new ones;
 4. have the calls of this turn answered, all at once (`Answerer`);
 5. write all answers, with one send for each connection.
 So the more calls wait, the more are answered together; an idle machine answers at once.
@@ -176,8 +176,8 @@ class AuthorizerLoop:
         for key, mask in events:
             if key.data is not None:
                 self._serve(key.data, mask, calls)
-            elif key.fileobj is self._listener and self._end_by is None:
-                self._accept()
+        if self._end_by is None and any(key.fileobj is self._listener for key, _ in events):
+            self._accept()  # last: a connection that ended made room
         if calls:
             self._flush()
             self._answer(calls)
