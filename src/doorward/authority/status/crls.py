@@ -122,7 +122,8 @@ def publish_crls(
     inputs = _load_inputs(services, partitions, authority_id)
     issuer = x509.load_der_x509_certificate(inputs.issuing.der)
     made = []
-    for name, entries in inputs.entries.items():
+    for name in tuple(inputs.entries):
+        entries = inputs.entries.pop(name)  # not kept while the next ones are made: there may be a million
         record = CrlRecord(
             authority_id=inputs.issuing.id,
             partition=name,
@@ -142,7 +143,9 @@ def publish_crls(
             next_update=record.next_update,
             distribution_point="" if name == FULL else address,
         )
-        made.append((replace(record, der=sign_crl(unsigned, inputs.key)), len(entries)))
+        size = len(entries)
+        del entries
+        made.append((replace(record, der=sign_crl(unsigned, inputs.key)), size))
     with services.work.change() as stores:
         newest = {one.partition: one.number for one in stores.status.crl_heads(inputs.issuing.id)}
         stored = {}
