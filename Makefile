@@ -49,14 +49,17 @@ unit: $(STAMP)
 	@tools/debian.sh openssl:openssl curl:curl
 	$(BIN)/python -m tools.checks unit
 
+# strongSwan only recommends the plugins with which it reads certificates with ECDSA keys.
+ECDSA_OF_STRONGSWAN := /usr/lib/ipsec/plugins/libstrongswan-openssl.so:libstrongswan-standard-plugins
+
 test: $(STAMP)
 	@tools/debian.sh openssl:openssl curl:curl pk12util:libnss3-tools nginx:nginx \
-		pg_ctlcluster:postgresql mosquitto:mosquitto mosquitto_pub:mosquitto-clients pki:strongswan-pki promtool:prometheus \
+		pg_ctlcluster:postgresql mosquitto:mosquitto mosquitto_pub:mosquitto-clients pki:strongswan-pki $(ECDSA_OF_STRONGSWAN) promtool:prometheus \
 		chromium:chromium firefox-esr:firefox-esr node:nodejs
 	$(BIN)/python -m tools.checks test
 
 clients: $(STAMP)
-	@tools/debian.sh openssl:openssl curl:curl pki:strongswan-pki mosquitto:mosquitto mosquitto_pub:mosquitto-clients
+	@tools/debian.sh openssl:openssl curl:curl pki:strongswan-pki $(ECDSA_OF_STRONGSWAN) mosquitto:mosquitto mosquitto_pub:mosquitto-clients
 	$(BIN)/python -m tests.clients $(NAMES)
 
 lint: $(STAMP)
@@ -67,8 +70,7 @@ prove: $(STAMP)
 
 # QUICK=1 takes five minutes; NAMES="connections evidence" chooses some.
 bench: $(STAMP)
-	@tools/debian.sh gcc:gcc openssl:openssl nginx:nginx haproxy:haproxy
-	@[ -e /usr/include/openssl/ssl.h ] || tools/debian.sh headers-of-openssl:libssl-dev
+	@tools/debian.sh gcc:gcc openssl:openssl nginx:nginx haproxy:haproxy /usr/include/openssl/ssl.h:libssl-dev
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(NAMES)
 
 agent-wheel: $(STAMP)

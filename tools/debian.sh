@@ -1,11 +1,14 @@
 #!/bin/sh
 # Install Debian packages that are missing; services are kept from starting meanwhile.
-# Usage: tools/debian.sh PROGRAM:PACKAGE...   A package is wanted where its program is not on the path.
+# Usage: tools/debian.sh PROGRAM:PACKAGE...   A package is wanted if its program is not on the path; /FILE:PACKAGE if there is no such file.
 # As an ordinary user it prints the one line to run instead. DPKG_ROOT is heard as Debian's own tools hear it.
 set -eu
 missing=""
 for pair in "$@"; do
-  command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+  case $pair in
+    /*) [ -e "${pair%%:*}" ] || missing="$missing ${pair#*:}" ;;
+    *) command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}" ;;
+  esac
 done
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -97,6 +97,14 @@ def test_nothing_is_done_if_everything_is_installed(machine: Machine) -> None:
     assert (done.returncode, done.stdout, done.stderr, machine.called()) == (0, "", "", [])
 
 
+def test_a_file_tells_of_a_package_without_a_program(machine: Machine, tmp_path: Path) -> None:
+    """A package may be wanted for a file, such as a plugin or a header: it is installed if the file is not there."""
+    there, absent = tmp_path / "plugin.so", tmp_path / "header.h"
+    there.touch()
+    assert machine.run("debian.sh", f"{there}:plugins", f"{absent}:headers").returncode == 0
+    assert machine.called() == [f"{INSTALL} headers|noninteractive|no, 101"]
+
+
 def test_the_lists_are_fetched_if_a_package_is_not_known_yet(machine: Machine) -> None:
     """A first try that fails is followed by an update and another."""
     machine.apt(f'[ "$1" = update ] || /bin/grep -q "^update" "{machine.calls}"')
