@@ -41,6 +41,16 @@ def test_the_log_is_changed_durably_and_read_without_writing(database: Database)
             store.record(seal(request_answered(2)))
 
 
+def test_the_sequencer_knows_whether_an_event_waits(database: Database) -> None:
+    """One row of the outbox tells it, an event or a block; after the round there is none."""
+    with SqlEventLog(database).change() as store:
+        assert not store.has_waiting()
+        store.record_block(sealed_block(1, 2))
+        assert (store.has_waiting(), store.waiting()) == (True, 2)
+        sequence(store, 99)
+        assert (store.has_waiting(), store.waiting()) == (False, 0)
+
+
 def _record_quietly(database: Database) -> None:
     """Fill a log as in a quiet installation: blocks of one or two events, single events between them."""
     with SqlEventLog(database).change() as store:

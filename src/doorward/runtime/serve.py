@@ -224,7 +224,7 @@ class Serve:
 
     def _sequence(self) -> bool:
         with self._installation.event_log.read() as store:
-            if not store.waiting():
+            if not store.has_waiting():
                 self._sequence_pause = min(2 * self._sequence_pause, LONGEST_PAUSE_SECONDS)
                 return False
         self._segments_from = 0

@@ -35,6 +35,7 @@ _ADD_BLOCK_OPENINGS = DriverStatement(
     """INSERT INTO log_block_openings (block_id, subject, tenant, retention, at, number, content)
     VALUES (:block_id, :subject, :tenant, :retention, :at, :number, :content)"""
 )
+_ANY_WAITS = DriverStatement("SELECT 1 FROM log_outbox WHERE tenant = :this_tenant LIMIT 1")
 _WAITING = DriverStatement(
     "SELECT sum(CASE WHEN events = 0 THEN 1 ELSE events END) FROM log_outbox WHERE tenant = :this_tenant"
 )
@@ -118,6 +119,10 @@ class SqlEventOutbox:
                 for one in block.openings
             ],
         )
+
+    def has_waiting(self) -> bool:
+        """Return whether there is an event in the outbox: one row is read, while `waiting` reads every row."""
+        return self._transaction.driver_value(_ANY_WAITS) is not None
 
     def waiting(self) -> int:
         """Return how many events are in the outbox."""
