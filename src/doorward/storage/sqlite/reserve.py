@@ -93,6 +93,8 @@ class DiskReserve:
                 # Use SQLite's own descriptors: closing another one would release SQLite's locks.
                 with suppress(OSError):
                     _preallocate(one, files)
+                if not files:
+                    break
 
     def drop_ballast(self) -> None:
         """Before the database is opened: delete the ballast if SQLite has no space for its own files.
