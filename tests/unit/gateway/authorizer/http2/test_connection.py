@@ -401,6 +401,21 @@ class TestFloods:
         frames = client.send(render_frame(HEADERS, 0, 1, b""), frame * limits.BLOCK_FRAMES)
         assert failed(frames, client) is ErrorCode.ENHANCE_YOUR_CALM
 
+    def test_large_header_blocks(self) -> None:
+        """They cost by their size."""
+        client = begun()
+        block = client.encoder.encode(tuple(("x", "y" * 1000) for _ in range(80)), huffman=False)
+        parts = [block[at : at + 16_000] for at in range(0, len(block), 16_000)]
+        for number in range(1, 2 * limits.STREAMS, 2):
+            frames = client.send(
+                render_frame(HEADERS, 0, number, parts[0]),
+                *(render_frame(FrameType.CONTINUATION, 0, number, one) for one in parts[1:-1]),
+                render_frame(FrameType.CONTINUATION, END_HEADERS, number, parts[-1]),
+            )
+            if client.connection.is_over:
+                break
+        assert failed(frames, client) is ErrorCode.ENHANCE_YOUR_CALM
+
     def test_settings_with_many_values(self) -> None:
         """They cost by their size."""
         client = begun()

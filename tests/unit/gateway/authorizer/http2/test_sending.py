@@ -78,6 +78,17 @@ def test_the_connections_window_is_shared() -> None:
     assert body_of(client.answer(3, b"answer")) == b"answe"
 
 
+def test_small_responses_use_up_the_window_too() -> None:
+    """Each by its size."""
+    client = begun({Setting.INITIAL_WINDOW_SIZE: 1 << 20})
+    for number in range(1, 10, 2):
+        client.send(client.call(number))
+        assert is_whole(client.answer(number, b"x" * (FIRST_WINDOW // 5)))
+    client.send(client.call(11))
+    assert body_of(client.answer(11, b"answer")) == b""
+    assert body_of(client.send(window_update(0, 6))) == b"answer"
+
+
 @pytest.mark.parametrize("lower", [0, 3])
 def test_the_initial_window_may_change(lower: int) -> None:
     """For all streams, also below what was used already (section 6.9.2)."""
