@@ -53,6 +53,9 @@ from doorward.pki.csr import build_csr
 from doorward.wire.pem import render_certificates
 
 CHAIN_TYPE = "application/pem-certificate-chain"
+_AWAY = frozenset({503, 504})
+"""The door's own answers if the server behind it does not answer."""
+
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _MAX_SENTENCE = 300
 
@@ -285,6 +288,11 @@ def read_problem(answer: Response, server: ServerEndpoint) -> DoorwardError:
         members = None
     code = members.get("code") if isinstance(members, dict) else None
     if not isinstance(members, dict) or not isinstance(code, str) or not _CODE.fullmatch(code):
+        if answer.status in _AWAY:
+            detail = (
+                f"{server.authority} answers, but what is behind it is away (HTTP status {answer.status})"
+            )
+            return Unavailable("server-unreachable", detail, hint="try again in a minute")
         hint = "check that you copied the whole link; if it is complete, a proxy may answer instead of the server"
         detail = f"{server.authority} did not answer as an enrolment server (HTTP status {answer.status})"
         return MalformedInput("server-answer-malformed", detail, hint=hint)

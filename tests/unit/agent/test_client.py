@@ -45,6 +45,17 @@ def test_a_server_cannot_rewrite_the_terminal() -> None:
     )
 
 
+@pytest.mark.parametrize("status", [503, 504])
+def test_a_door_without_its_server_is_asked_again(status: int) -> None:
+    """While `serve` is away the door answers by itself: that is no wrong address, and a later try may succeed."""
+    error = read_problem(
+        Response(status=status, media_type="text/plain", body=b"upstream connect error"), LINK
+    )
+    assert isinstance(error, Unavailable)
+    assert error.code == "server-unreachable"
+    assert str(status) in error.detail
+
+
 @pytest.mark.parametrize(
     "answer",
     [
