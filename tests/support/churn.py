@@ -183,6 +183,7 @@ class Churn:
         with closing(session):
             try:
                 assert session.request("GET", f"/joined/{number}").status == 200
+                time.sleep(self.dice.uniform(0.0, 2 * self.pause))  # so that something may die meanwhile
             except (*AWAY, AssertionError):
                 self._revoke(left)
                 raise ConnectionError("refused while a process was away") from None
