@@ -9,7 +9,7 @@ Not here: the loop (loop).
 
 from __future__ import annotations
 
-LONGEST_PAUSE_SECONDS = 0.01
+LONGEST_PAUSE_SECONDS = 0.02
 """Connections of a door that is so busy wait several times as long for the processor."""
 
 _SEVERAL = 2.0
