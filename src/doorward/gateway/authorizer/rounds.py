@@ -6,7 +6,7 @@ The steps are those of `judging`, each done once for all calls of a round:
 3. register all as pending, under one lock;
 4. the change sequence must have been read within `max_staleness`;
 5. confirm at which number the known admissions are still true (`access.known_admissions`), and look each one up again;
-   Envoy must enforce the policy of each now;
+   Envoy must enforce the policy of each now. Make each answer: what cannot be answered is not recorded as admitted;
 6. admit all under one lock, with one write to the journal, at that number;
 7. make all decisions durable: one block, one commit;
 8. look again: answer each connection, unless a change ended it meanwhile.
@@ -67,6 +67,7 @@ class _Entry:
     template: AdmissionTemplate | None = None
     deadline: datetime | None = None
     live: LiveConnection | None = None
+    answer: CheckResult | None = None
     done: bool = False
 
 
@@ -136,9 +137,10 @@ class Rounds:
             for one in entries:
                 if not one.done:
                     self._refuse_for(one, error)
-        later, self._later = self._later, []
-        if later:
-            self._alone.answer_all(later)
+        finally:  # a call that is handed over belongs to this round, also if it ends by an error
+            later, self._later = self._later, []
+            if later:
+                self._alone.answer_all(later)
         seconds = time.perf_counter() - began
         self._meter.note(Step.WHOLE, seconds, len(entries))
 
@@ -236,8 +238,9 @@ class Rounds:
         return self._parts.gate.enforces(template.decision.revision, pending.application_id, policy)
 
     def _prepare(self, entries: Sequence[_Entry]) -> list[_Entry]:
-        """Refuse a certificate that is not wanted, or that opens too many connections; make the live connections."""
+        """Refuse a certificate that is not wanted, or that opens too many connections; make live connections and answers."""
         ids = iter(self._parts.recorder.new_ids(len(entries)))
+        names: dict[str, str] = {}
 
         def prepare(one: _Entry) -> None:
             template, pending = one.template, one.pending
@@ -248,6 +251,10 @@ class Rounds:
             )
             one.deadline = self._parts.decider.deadline_of(template.decision, pending.opened_at)
             live = template.admit(pending, one.deadline, next(ids))
+            audience = names.get(live.application_id)
+            if audience is None:
+                audience = names[live.application_id] = self._parts.facts.name_of(live.application_id)
+            one.answer = template.answer(live, self._parts.facts, audience)
             self._authorizer.check_rate(live, template.decision)
             one.live = live
 
@@ -305,20 +312,11 @@ class Rounds:
     def _answer(self, entries: Sequence[_Entry]) -> None:
         """Step 8."""
         cookies = [one.live.cookie if one.live else 0 for one in entries]
-        names: dict[str, str] = {}
         answered = 0
         for one, kept in zip(entries, self._parts.connections.get_all(cookies), strict=True):
-            template, live = one.template, one.live
-            if template is None or live is None or kept is None or kept.decision != live.decision:
+            answer, live = one.answer, one.live
+            if answer is None or live is None or kept is None or kept.decision != live.decision:
                 self._refuse(one, "connection-gone")
-                continue
-            try:
-                audience = names.get(live.application_id)
-                if audience is None:
-                    audience = names[live.application_id] = self._parts.facts.name_of(live.application_id)
-                answer = template.answer(live, self._parts.facts, audience)
-            except Exception as error:  # noqa: BLE001  fail closed, for this one alone
-                self._refuse_for(one, error)
                 continue
             answered += 1
             self._reply(one, answer, counted=True)

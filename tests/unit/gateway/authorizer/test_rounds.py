@@ -216,7 +216,7 @@ def test_a_malformed_call_refuses_itself_alone(rounds: RoundPlace) -> None:
 
 
 def test_an_answer_that_cannot_be_made_refuses_itself_alone(rounds: RoundPlace) -> None:
-    """If an application has no name any more, its connection is refused and leaves the registry; the others are admitted."""
+    """If an application has no name any more, its connection is refused, and the record does not say that it was admitted."""
     alice, sensor = rounds.inner.world.issue("alice"), rounds.inner.world.issue("sensor-1")
     sensors = application(rounds, "sensors")
     rounds.learn(alice)
@@ -234,6 +234,7 @@ def test_an_answer_that_cannot_be_made_refuses_itself_alone(rounds: RoundPlace) 
     refused(answers[1], "internal-error")
     assert answers[2].facts is not None
     assert [one.cookie for one in rounds.connections.all()] == [2]
+    assert [one.data["connection"] for one in rounds.events()] == ["2"]
 
 
 def test_a_connection_that_ended_meanwhile_is_refused(rounds: RoundPlace) -> None:

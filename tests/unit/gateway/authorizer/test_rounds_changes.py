@@ -271,6 +271,25 @@ def test_without_a_durable_decision_nothing_is_answered(door: Door, error: Excep
     assert all(one.facts is not None for one in door.ask_both().values())
 
 
+def test_a_call_that_leaves_a_round_is_answered_also_if_the_round_fails(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for the next round, in which it would be admitted after it was refused."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    door.rounds.hooks.before_admit.append(lambda: (_revoke(door.world, door.alice), door.follow()))
+    monkeypatch.setattr(door.rounds.connections, "get_all", fail)
+    monkeypatch.setattr(door.rounds.authorizer, "refuse_for", fail)
+    answers: dict[int, CheckResult] = {}
+    calls = [door.rounds.call(held, number, answers) for number, held in ((1, door.alice), (2, door.bob))]
+    with pytest.raises(RuntimeError):  # the server's loop answers what was not answered
+        door.rounds.rounds.answer_all(calls)
+    assert "certificate-revoked" in answers[1].reasons
+    assert 2 not in answers
+
+
 def test_stale_knowledge_refuses(door: Door) -> None:
     """A gateway that cannot confirm the sequence admits nothing, however well it knows the certificate."""
     door.rounds.inner.is_fresh = False
