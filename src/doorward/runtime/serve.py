@@ -67,7 +67,7 @@ ORDER_PAUSE_SECONDS = 30.0
 """The pause between tries if orders keep failing: each try that reaches the signature leaves an intent and its event,
 because a serial number is never used twice."""
 
-_OF_GATEWAY = frozenset({"doorward.gateway", "doorward.runtime.gateway", "grpc"})
+_OF_GATEWAY = frozenset({"doorward.gateway", "doorward.runtime.gateway"})
 """Packages of the door, which this role does not need."""
 
 _log = structlog.get_logger("doorward.serve")
