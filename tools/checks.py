@@ -124,7 +124,7 @@ def prove() -> bool:
     """Run the long proofs, and the properties with all examples."""
     return report(
         {
-            "proofs": run("pytest", "tests/prove", "-q", "-s", "-o", "faulthandler_timeout=3900"),
+            "proofs": run("pytest", "tests/prove", "-q", "-s", "-o", "faulthandler_timeout=7200"),
             "properties": run(
                 "pytest",
                 "tests/property",
