@@ -251,11 +251,11 @@ class Rounds:
             )
             one.deadline = self._parts.decider.deadline_of(template.decision, pending.opened_at)
             live = template.admit(pending, one.deadline, next(ids))
+            self._authorizer.check_rate(live, template.decision)
             audience = names.get(live.application_id)
             if audience is None:
                 audience = names[live.application_id] = self._parts.facts.name_of(live.application_id)
             one.answer = template.answer(live, self._parts.facts, audience)
-            self._authorizer.check_rate(live, template.decision)
             one.live = live
 
         return self._each(entries, prepare)
