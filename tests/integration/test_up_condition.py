@@ -136,6 +136,15 @@ def test_a_silent_gateway(installation: Installation, monkeypatch: pytest.Monkey
     assert silent.hints == ("start it: doorward up",)
 
 
+def test_a_part_that_up_starts_again(installation: Installation) -> None:
+    """While `up` runs, the advice about a part that is away is its log: a second `up` would be refused."""
+    with only_one(installation.layout, "up"):
+        for role in ("serve", "gateway"):
+            assert f"its log says why `{role}` does not start" in part(installation, role).hints[0]
+    for role in ("serve", "gateway"):
+        assert part(installation, role).hints == ("start it: doorward up",)
+
+
 def test_a_full_disk(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is nearly full is said before it is full."""
     assert part(installation, "disk").facts["free_bytes"] > 0

@@ -26,7 +26,7 @@ from doorward.runtime.certificate_condition import examine_endings, examine_life
 from doorward.runtime.clock_difference import describe_difference, find_clock_difference, is_too_large
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition_part import Part
-from doorward.runtime.layout import find_lost
+from doorward.runtime.layout import find_lost, is_running
 from doorward.runtime.pem import render_pem
 from doorward.runtime.portal_trust import MEND, TROUBLE, is_trust_missing_in_force
 from doorward.stores.fleet_records import EnrolmentState
@@ -194,7 +194,7 @@ def _serve(installation: Installation) -> Part:
             text=f"nothing answers on {place}",
             facts={"answers": False},
             trouble=("no certificate can be issued, and CRL and OCSP are not served",),
-            hints=("start it: doorward up",),
+            hints=(_how_to_start(installation, "serve"),),
         )
     if root != render_pem(root_certificate(installation.services).der).encode("ascii"):
         return Part(
@@ -210,6 +210,13 @@ def _serve(installation: Installation) -> Part:
     return Part(
         name="serve", text=f"answers on {place}", facts={"answers": True}, trouble=trouble, hints=hints
     )
+
+
+def _how_to_start(installation: Installation, role: str) -> str:
+    """Return what to do about a role that is away; `up` starts it again, so what keeps it from starting is in its log."""
+    if is_running(installation.layout, "up"):
+        return f"`doorward up` runs and starts `{role}` again; if this stays, its log says why `{role}` does not start"
+    return "start it: doorward up"
 
 
 def _ask(url: str) -> bytes | None:
@@ -235,7 +242,7 @@ def _gateways(installation: Installation) -> list[Part]:
         hints = []
         if not one.fresh:
             trouble.append(f"no sign of life since {one.gateway.seen_at:%Y-%m-%d %H:%M:%S}Z")
-            hints.append("start it: doorward up")
+            hints.append(_how_to_start(installation, "gateway"))
         elif not one.confirmed:
             trouble.append(f"enforces change {one.gateway.confirmed_seq} of {head}")
             hints.append(
@@ -265,7 +272,7 @@ def _gateways(installation: Installation) -> list[Part]:
             name="gateway",
             text="no gateway is running",
             trouble=("there is no door",),
-            hints=("start it: doorward up",),
+            hints=(_how_to_start(installation, "gateway"),),
         )
     ]
 

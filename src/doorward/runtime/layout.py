@@ -349,18 +349,31 @@ def only_one(layout: Layout, role: str) -> Iterator[None]:
 
 def find_lost(layout: Layout, role: str) -> int:
     """Return the process of a role that was killed, as by SIGKILL; 0 if it runs or ended normally."""
+    text, held = _look_at_lock(layout, role)
+    return int(text) if text.isdecimal() and not held else 0
+
+
+def is_running(layout: Layout, role: str) -> bool:
+    """Return whether a process holds the lock of a role (`only_one`); False if this user may not read it."""
+    return _look_at_lock(layout, role)[1]
+
+
+def _look_at_lock(layout: Layout, role: str) -> tuple[str, bool]:
+    """Return what the lock of a role says, and whether a process holds it; an empty text if it cannot be read."""
     try:
         descriptor = os.open(layout.data / f"{role}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return 0
+        return "", False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         text = os.read(descriptor, 32).decode("ascii", "replace").strip()
-    except OSError:  # another process holds it: it runs
-        return 0
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return text, True
+    except OSError:
+        return "", False
     finally:
         os.close(descriptor)
-    return int(text) if text.isdecimal() else 0
+    return text, False
 
 
 def _may_pass(facts: os.stat_result, uid: int, gid: int) -> bool:
