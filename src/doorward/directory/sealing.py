@@ -28,7 +28,6 @@ from doorward.stores.services import Services
 
 SECRETS_KEY = "secrets-1"
 NONCE_BYTES = 12
-TAG_BYTES = 16
 _VERSION = b"\x01"
 _KEY_BYTES = 32
 _INFO = b"doorward sealed secrets 1"

@@ -1,6 +1,6 @@
 """One open transaction of one tenant, for the repositories.
 
-Not here: opening and ending it (`database`, `one_shot`, `unit_of_work`), statements (`repositories`).
+Not here: opening and ending it (`sqlite`, `postgresql`, `unit_of_work`), statements (`repositories`).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ is noted again only after five minutes, so that ten thousand open connections do
 minute. If the database is away, the notes are dropped: nothing is decided by them, and the next minute has new ones.
 A note is no change: it has no number in the change sequence, so that no gateway acts on it.
 
-Not here: the store (`stores.fact_protocols`), the inventory (`directory.inventory`).
+Not here: the store (`stores.fact_protocols`), the inventory (`authority.inventory`).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ Not here: judging connections, and recording the cuts of live ones (ending).
 Envoy has no limit for each source, so without step 5 one source could take all connections of the enrolment host
 (docs/design/0027). Connections of the enrolment host use the same port and present no certificate, so Envoy does not
 ask the authorizer about them. They need no exception here: their filter chain ends them within 8 s
-(`enforcement.plan.ENROL_LIFETIME`), so one that is unknown for 70 s is stuck and may be cut. So the rule is the same for
+(`enforcement.plan.OPEN_LIFETIME`), so one that is unknown for 70 s is stuck and may be cut. So the rule is the same for
 every socket on the port, and an attacker finds no exception to use.
 
 If the last comparison found no connection at all, and the kernel has accepted none since, there is nothing to compare. A
