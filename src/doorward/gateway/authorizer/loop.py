@@ -44,8 +44,8 @@ from doorward.gateway.authorizer.unary import (
     CallRefused,
     read_message,
     read_timeout,
-    refusal,
     render_body,
+    render_refusal,
 )
 from doorward.gateway.grpc_status import GrpcStatus
 from doorward.gateway.wakeup import Wakeup
@@ -255,10 +255,10 @@ class AuthorizerLoop:
             peer.connection.refuse(request.stream, refused.block)
             return None
         except MalformedInput:
-            peer.connection.refuse(request.stream, refusal(GrpcStatus.INTERNAL))
+            peer.connection.refuse(request.stream, render_refusal(GrpcStatus.INTERNAL))
             return None
         if len(self._waiting) >= PENDING:
-            peer.connection.refuse(request.stream, refusal(GrpcStatus.RESOURCE_EXHAUSTED))
+            peer.connection.refuse(request.stream, render_refusal(GrpcStatus.RESOURCE_EXHAUSTED))
             return None
         until = self._now + (CALL_SECONDS if seconds is None else min(seconds, CALL_SECONDS))
         reply = _Reply(self, peer, request.stream, until)
@@ -302,7 +302,7 @@ class AuthorizerLoop:
 
     def _refuse(self, reply: _Reply, status: GrpcStatus) -> None:
         del self._waiting[reply]
-        reply.peer.connection.refuse(reply.stream, refusal(status))
+        reply.peer.connection.refuse(reply.stream, render_refusal(status))
         self._touched[reply.peer] = None
 
     def _flush(self) -> None:

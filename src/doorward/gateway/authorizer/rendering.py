@@ -18,12 +18,9 @@ REFUSAL = b"\x0a\x02\x08\x07"
 
 _ADMITTED = b"\x0a\x00"  # `status` is there, and its code is OK (0)
 _METADATA = b"\x22"  # dynamic_metadata = 4
-_ENTRY, _KEY, _VALUE, _STRING = (
-    b"\x0a",
-    b"\x0a",
-    b"\x12",
-    b"\x1a",
-)  # fields = 1; key = 1, value = 2; string_value = 3
+_ENTRY = b"\x0a"  # fields = 1
+_KEY, _VALUE = b"\x0a", b"\x12"  # key = 1, value = 2
+_STRING = b"\x1a"  # string_value = 3
 _ONE_OCTET, _TWO_OCTETS = 1 << 7, 1 << 14
 _SMALL = tuple(bytes((number,)) for number in range(_ONE_OCTET))
 

@@ -43,22 +43,22 @@ def read_message(request: Request, path: str) -> bytes:
     """
     fields = request.fields
     if request.is_too_large:
-        raise CallRefused(refusal(GrpcStatus.RESOURCE_EXHAUSTED))
+        raise CallRefused(render_refusal(GrpcStatus.RESOURCE_EXHAUSTED))
     if fields.method != "POST":
         raise CallRefused(_http_refusal("405"))
     kind = fields.content_type
     if not kind.startswith(_CONTENT) or kind[len(_CONTENT) : len(_CONTENT) + 1] not in {"", "+", ";"}:
         raise CallRefused(_http_refusal("415"))
     if fields.path != path:
-        raise CallRefused(refusal(GrpcStatus.UNIMPLEMENTED))
+        raise CallRefused(render_refusal(GrpcStatus.UNIMPLEMENTED))
     if fields.encoding != "identity":
         raise CallRefused(_ENCODING_REFUSED)
     body = request.body
     if len(body) < _PREFIX.size:
-        raise CallRefused(refusal(GrpcStatus.INTERNAL))
+        raise CallRefused(render_refusal(GrpcStatus.INTERNAL))
     compressed, length = _PREFIX.unpack_from(body)
     if compressed or length != len(body) - _PREFIX.size:
-        raise CallRefused(refusal(GrpcStatus.INTERNAL))
+        raise CallRefused(render_refusal(GrpcStatus.INTERNAL))
     return body[_PREFIX.size :]
 
 
@@ -72,7 +72,7 @@ def read_timeout(text: str) -> float | None:
         return None
     found = _TIMEOUT.fullmatch(text)
     if found is None:
-        raise CallRefused(refusal(GrpcStatus.INVALID_ARGUMENT))
+        raise CallRefused(render_refusal(GrpcStatus.INVALID_ARGUMENT))
     return int(found[1]) * _UNITS[found[2]]
 
 
@@ -97,12 +97,12 @@ TRAILERS = _literal("grpc-status", str(GrpcStatus.OK.value))
 
 
 @cache
-def refusal(status: GrpcStatus) -> bytes:
+def render_refusal(status: GrpcStatus) -> bytes:
     """Return the header block of a response that has a status alone."""
     return HEAD + _literal("grpc-status", str(status.value))
 
 
-_ENCODING_REFUSED = refusal(GrpcStatus.UNIMPLEMENTED) + _literal("grpc-accept-encoding", "identity")
+_ENCODING_REFUSED = render_refusal(GrpcStatus.UNIMPLEMENTED) + _literal("grpc-accept-encoding", "identity")
 
 
 @cache

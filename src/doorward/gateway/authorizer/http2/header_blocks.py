@@ -26,10 +26,7 @@ _ENTRY_BYTES = 32
 _LARGEST_INTEGER = 1 << 28
 _LARGEST_SHIFT = 28
 _INDEXED, _INDEXING, _TABLE_SIZE = 0x80, 0x40, 0x20  # the highest bit that is set says what a field is
-_LONG_NAME, _LONG_INDEXING = (
-    0x0F,
-    0x3F,
-)  # bits of the number of a name; all of them: it goes on in the next octet
+_LONG_NAME, _LONG_INDEXING = 0x0F, 0x3F  # a name's number; with all bits set it goes on in the next octet
 _CODED = _MORE = 0x80
 _LENGTH = 0x7F
 
