@@ -304,6 +304,15 @@ def test_status_says_what_to_do(site: Site) -> None:
     assert "doorward up" in text
 
 
+def test_the_advice_of_status_is_about_this_installation(site: Site) -> None:
+    """Each command in the advice repeats `--data`; without it, it would start another installation."""
+    option = f"--data {site.data}"
+    value = json.loads(site.run("status", "--json", "--data", str(site.data)).stdout)
+    hints = {one["name"]: one["hints"] for one in value["parts"]}
+    assert hints["serve"] == hints["gateway"] == [f"start it: doorward up {option}"]
+    assert option not in site.run("status", "--json").stdout
+
+
 # settings
 
 

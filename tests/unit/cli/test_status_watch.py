@@ -64,14 +64,15 @@ def test_an_error_does_not_end_the_watch(
     real = condition.examine
 
     def away(*_: object) -> list[Part]:
-        raise Unavailable("database-unavailable", "the database is away", hint="start it")
+        raise Unavailable("database-unavailable", "the database is away", hint="start it: doorward up")
 
     rounds(
         lambda: monkeypatch.setattr(condition, "examine", away),
         lambda: monkeypatch.setattr(condition, "examine", real),
     )
-    result = site.run("status", "--watch", "--json")
+    result = site.run("status", "--watch", "--json", "--data", str(site.data))
     values = [json.loads(line) for line in result.stdout.splitlines()]
     assert ["parts" in one for one in values] == [True, False, True]
     assert values[1]["error"]["code"] == "database-unavailable"
+    assert values[1]["error"]["hint"] == f"start it: doorward up --data {site.data}"
     assert values[1]["well"] is False

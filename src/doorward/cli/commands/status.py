@@ -13,7 +13,7 @@ import click
 
 from doorward.cli import parts
 from doorward.cli.command import Command
-from doorward.cli.output import INTERRUPTED, UNAVAILABLE, has_reader, json_text
+from doorward.cli.output import INTERRUPTED, UNAVAILABLE, Output, has_reader, json_text
 from doorward.cli.screen import escape
 from doorward.cli.state import State
 from doorward.core.errors import DoorwardError
@@ -62,10 +62,11 @@ def _watch(state: State, seconds: float) -> None:
         try:
             value, lines = _examine(state)
         except DoorwardError as error:
-            value = {"well": False, "error": {"code": error.code, "detail": error.detail, "hint": error.hint}}
+            hint = output.with_data(error.hint)
+            value = {"well": False, "error": {"code": error.code, "detail": error.detail, "hint": hint}}
             lines = [
                 f"[red]error[/red] {escape(error.detail)} [dim]({error.code})[/dim]",
-                *([f"    [dim]→ {escape(error.hint)}[/dim]"] if error.hint else []),
+                *([_hint_line(output, error.hint)] if error.hint else []),
             ]
         if output.as_json:
             output.out.write(json_text({"at": now, **value}) + "\n")
@@ -83,8 +84,9 @@ def _watch(state: State, seconds: float) -> None:
 def _examine(state: State) -> tuple[dict[str, Any], list[str]]:
     """Return the condition as a value and as lines for people."""
     found = parts.condition.examine(state.installation(), datetime.now(UTC))
-    value = {"well": all(not one.trouble for one in found), "parts": [_value(one) for one in found]}
-    return value, [*(line for part in found for line in _lines(part)), _summary(found)]
+    output = state.output
+    value = {"well": all(not one.trouble for one in found), "parts": [_value(output, one) for one in found]}
+    return value, [*(line for part in found for line in _lines(output, part)), _summary(found)]
 
 
 def _summary(found: Sequence[Part]) -> str:
@@ -96,21 +98,25 @@ def _summary(found: Sequence[Part]) -> str:
     return "[green]all is well[/green]"
 
 
-def _lines(part: Part) -> Iterator[str]:
+def _lines(output: Output, part: Part) -> Iterator[str]:
     good = "[yellow]![/yellow]" if part.warnings else "[green]✓[/green]"
     mark = "[red]✗[/red]" if part.trouble else good
     yield f"{mark} [bold]{part.name:<12}[/bold] {escape(part.text)}"
     yield from (f"    [red]{escape(text)}[/red]" for text in part.trouble)
     yield from (f"    [yellow]{escape(text)}[/yellow]" for text in part.warnings)
-    yield from (f"    [dim]→ {escape(text)}[/dim]" for text in part.hints)
+    yield from (_hint_line(output, text) for text in part.hints)
 
 
-def _value(part: Part) -> dict[str, Any]:
+def _hint_line(output: Output, text: str) -> str:
+    return f"    [dim]→ {output.with_data(escape(text))}[/dim]"
+
+
+def _value(output: Output, part: Part) -> dict[str, Any]:
     return {
         "name": part.name,
         "text": part.text,
         "trouble": list(part.trouble),
         "warnings": list(part.warnings),
-        "hints": list(part.hints),
+        "hints": [output.with_data(text) for text in part.hints],
         **json.loads(json.dumps(part.facts, default=str)),
     }
