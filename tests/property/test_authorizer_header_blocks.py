@@ -105,7 +105,7 @@ def test_huffman_texts_come_back(text: bytes) -> None:
 
 @pytest.mark.parametrize("coded", [b"\xff\xff\xff\xff", b"\xff", b"\x1f\xff", b"\x18", b"\xff\xff\xff\xfc"])
 def test_what_is_no_huffman_text(coded: bytes) -> None:
-    """EOS, padding of eight bits, and padding that is not the begin of EOS (RFC 7541 section 5.2)."""
+    """EOS, padding of eight bits, and padding that is not a prefix of EOS (RFC 7541 section 5.2)."""
     with pytest.raises(NotHuffman):
         decode_huffman(coded)
 

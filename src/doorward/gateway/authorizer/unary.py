@@ -91,7 +91,7 @@ def _content_type() -> bytes:
 
 
 HEAD = _STATIC_OK + _content_type()
-"""Header block at the begin of a response with a message."""
+"""Header block at the start of a response with a message."""
 TRAILERS = _literal("grpc-status", str(GrpcStatus.OK.value))
 """Header block at its end."""
 

@@ -33,7 +33,7 @@ def _build_tree() -> tuple[list[_Node], dict[int, int]]:
             node = tree[node][bit]
         tree[node][code & 1] = ~symbol
     ends, node = {}, _ROOT
-    for bits in range(_LONGEST_PADDING + 1):  # the padding is the begin of EOS: bits that are 1
+    for bits in range(_LONGEST_PADDING + 1):  # the padding is a prefix of EOS: bits that are 1
         ends[node] = bits
         node = tree[node][1]
     return tree, ends
@@ -47,7 +47,7 @@ def decode_huffman(data: bytes) -> bytes:
     """Return the text.
 
     Raises:
-        NotHuffman: the text has EOS in it, or its padding is not the begin of EOS, or longer than seven bits.
+        NotHuffman: the text has EOS in it, or its padding is not a prefix of EOS, or longer than seven bits.
     """
     node, parts = _ROOT, []
     for octet in data:

@@ -40,7 +40,7 @@ class ResponseSender:
 
         Args:
             stream: of the response.
-            head: header block at its begin, at most 16 KiB.
+            head: header block at its start, at most 16 KiB.
             body: its octets.
             trailers: header block at its end, at most 16 KiB.
         """
