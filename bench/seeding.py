@@ -32,7 +32,7 @@ from bench.peers import PeerSite
 from bench.rows import Row, single
 from doorward.access.policies import apply_document
 from doorward.authority.status.crls import due_crls, publish_crls
-from doorward.authority.status.responder import refresh_ocsp
+from doorward.authority.status.ocsp_refresh import refresh_ocsp
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import TENANT, PrincipalKind, PrincipalState
 from doorward.pki.crl import build_crl, encode_entries, sign_crl

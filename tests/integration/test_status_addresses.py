@@ -14,7 +14,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from doorward.authority import revocation
 from doorward.authority.issuing import Issued, issue
-from doorward.authority.status.responder import find_faults
+from doorward.authority.status.published_objects import find_faults
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import KeyKind

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from doorward.authority.inventory import list_authorities
 from doorward.authority.rollover.progress import RolloverProgress
 from doorward.authority.rollover.viewing import view_rollover
-from doorward.authority.status.responder import find_faults
+from doorward.authority.status.published_objects import find_faults
 from doorward.authority.status.root_crl import root_list_end, unlisted_authorities
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition_part import Part

@@ -17,7 +17,7 @@ from doorward.audit.log import EventStore, sequence, sign_checkpoint
 from doorward.authority.founding import due_responders, renew_responder
 from doorward.authority.orders import fill_orders, open_orders
 from doorward.authority.rollover.leaving import finish_leaving
-from doorward.authority.status.responder import refresh_ocsp
+from doorward.authority.status.ocsp_refresh import refresh_ocsp
 from doorward.authority.status.root_crl import renew_root_list, root_list_due
 from doorward.core.errors import DoorwardError, MalformedInput, RequestRefused
 from doorward.directory.factors.context import FactorContext

@@ -14,7 +14,7 @@ import hashlib
 import threading
 from dataclasses import dataclass
 
-from doorward.authority.status.responder import crl_number, current_crl
+from doorward.authority.status.published_objects import crl_number, current_crl
 from doorward.stores.records import CrlRecord
 from doorward.stores.services import Services
 

@@ -9,7 +9,7 @@
     GET  /healthz, /readyz       whether this process answers; whether it can serve revocation status
 
 Everything here is public, and no request causes a signature.
-Not here: OCSP (ocsp), freshness (authority.status.responder), sharing large lists (shared_crl, downloads).
+Not here: OCSP (ocsp), freshness (authority.status.published_objects), sharing large lists (shared_crl, downloads).
 Standard: RFC 5280 sections 4.2.1.13 and 4.2.2.1.
 """
 
@@ -30,7 +30,7 @@ from doorward.authority.authority_certificates import root_bundle
 from doorward.authority.inventory import root_certificate
 from doorward.authority.status.partitions import FULL, division_of
 from doorward.authority.status.publication import AUTHORITY_PATH, CRL_PATH, PARTITION_PATH
-from doorward.authority.status.responder import authority_certificate, find_faults
+from doorward.authority.status.published_objects import authority_certificate, find_faults
 from doorward.authority.status.root_crl import newest_root_lists
 from doorward.core.errors import DoorwardError, MalformedInput, NotFound
 from doorward.stores.services import Services

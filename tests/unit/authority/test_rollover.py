@@ -14,7 +14,7 @@ from doorward.audit.events import EventType
 from doorward.authority import founding, gateways, issuing, revocation
 from doorward.authority.rollover import leaving, moving, preparing, progress, schedule
 from doorward.authority.rollover.table import FACTS, Side
-from doorward.authority.status import crls, responder
+from doorward.authority.status import crls, ocsp_refresh
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
@@ -422,7 +422,7 @@ def test_both_authorities_answer_for_their_certificates(world):
         assert entry.serial_number in (old.record.serial, young.serial)
     with world.work.read() as stores:
         assert stores.status.ocsp(old.record.id, "sha256") is not None
-    assert responder.refresh_ocsp(world.services).signed == 2
+    assert ocsp_refresh.refresh_ocsp(world.services).signed == 2
     world.clock.turn(days=21)
     due = founding.due_responders(world.services)
     assert len(due) == 2

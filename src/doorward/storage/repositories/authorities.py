@@ -1,6 +1,6 @@
 """Own authority certificates, and the CRLs and OCSP answers that the status listener serves.
 
-Not here: making CRLs and OCSP answers (`pki`, `authority.status.responder`).
+Not here: making CRLs and OCSP answers (`pki`, `authority.status.ocsp_responses`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
 
 from doorward.authority import issuing, revocation
-from doorward.authority.status import crls, responder
+from doorward.authority.status import crls, ocsp_refresh
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import Outcome
 from doorward.pki.facts import has_revocation_information
@@ -77,9 +77,9 @@ def test_nothing_is_signed_about_a_short_life(world: World) -> None:
     services = replace(world.services, lifetimes={"device": HOUR})
     record = issuing.issue(services, world.csr(), world.claim("sensor-1")).record
     assert not has_revocation_information(record.der)
-    assert responder.refresh_ocsp(services).looked_at == 0
+    assert ocsp_refresh.refresh_ocsp(services).looked_at == 0
     revocation.revoke(services, record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
-    assert responder.refresh_ocsp(services).looked_at == 0
+    assert ocsp_refresh.refresh_ocsp(services).looked_at == 0
     with world.work.read() as stores:
         assert stores.status.ocsp(record.id, "sha1") is None
 

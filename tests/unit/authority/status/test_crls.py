@@ -11,8 +11,7 @@ from cryptography import x509
 
 from doorward.audit.events import EventType
 from doorward.authority import issuing, revocation
-from doorward.authority.status import crls
-from doorward.authority.status import responder as status
+from doorward.authority.status import crls, published_objects
 from doorward.authority.status.partitions import partition_names, partition_of
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import NotFound, Unavailable
@@ -53,7 +52,7 @@ def test_crl_has_revoked_and_held_certificates(world):
     event = world.events(EventType.CRL_PUBLISHED)[-1]
     assert (event.data["number"], event.data["entries"]) == (1, 2)
     assert "partition" not in event.data
-    assert status.current_crl(world.services) == crl
+    assert published_objects.current_crl(world.services) == crl
 
 
 def test_numbers_grow_and_released_ones_leave(world):

@@ -10,7 +10,7 @@ import pytest
 from cryptography.x509 import ocsp
 
 from doorward.authority import founding, revocation
-from doorward.authority.status import responder
+from doorward.authority.status import ocsp_refresh
 from doorward.authority.status.ocsp_answering import OcspAnswerer
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, Unavailable
@@ -84,11 +84,11 @@ def test_a_response_in_memory_ends(world: World) -> None:
     assert ask(answerer, world, held).certificate_status is GOOD
     world.clock.turn(seconds=1)
     assert ask(answerer, world, held).response_status is ocsp.OCSPResponseStatus.UNAUTHORIZED
-    responder.refresh_ocsp(world.services)
+    ocsp_refresh.refresh_ocsp(world.services)
     assert ask(answerer, world, held).this_update_utc == NOON + timedelta(hours=12)
     world.clock.turn(hours=6)
     ask(answerer, world, held)
-    responder.refresh_ocsp(world.services)
+    ocsp_refresh.refresh_ocsp(world.services)
     world.clock.turn(minutes=1)
     assert ask(answerer, world, held).this_update_utc == NOON + timedelta(hours=18)
 

@@ -12,10 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from doorward.authority import founding, issuing, revocation
-from doorward.authority.status import crls, ocsp_responses
-from doorward.authority.status import responder as status
+from doorward.authority.status import crls, ocsp_responses, published_objects
+from doorward.authority.status.ocsp_refresh import OcspRefreshResult, refresh_ocsp
 from doorward.authority.status.ocsp_responses import replace_responses
-from doorward.authority.status.responder import OcspRefreshResult
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, NotFound, Unavailable
 from doorward.directory import removal
@@ -217,14 +216,12 @@ def test_signatures_for_strangers_are_bounded(world):
 def test_refresh_signs_after_half_of_the_lifetime(world):
     """Answers are signed again after half of their lifetime, in pages, each certificate once."""
     held = [world.issue(name) for name in ("alice", "bob", "carol")]
-    assert status.refresh_ocsp(world.services) == OcspRefreshResult(looked_at=0, signed=0, more=False)
+    assert refresh_ocsp(world.services) == OcspRefreshResult(looked_at=0, signed=0, more=False)
     world.clock.turn(hours=6)
-    assert status.refresh_ocsp(world.services, limit=2) == OcspRefreshResult(looked_at=2, signed=2, more=True)
-    assert status.refresh_ocsp(world.services, limit=2) == OcspRefreshResult(
-        looked_at=1, signed=1, more=False
-    )
+    assert refresh_ocsp(world.services, limit=2) == OcspRefreshResult(looked_at=2, signed=2, more=True)
+    assert refresh_ocsp(world.services, limit=2) == OcspRefreshResult(looked_at=1, signed=1, more=False)
     assert all(ask(world, one).this_update_utc == NOON + timedelta(hours=6) for one in held)
-    assert status.refresh_ocsp(world.services).looked_at == 0
+    assert refresh_ocsp(world.services).looked_at == 0
 
 
 def test_refresh_signs_missing_answers(world):
@@ -236,7 +233,7 @@ def test_refresh_signs_missing_answers(world):
     world.keys.remove(responder.key_name)
     removal.remove(world.services, "alice", actor=OPERATOR)
     world.keys.store(responder.key_name, key)
-    assert status.refresh_ocsp(world.services) == OcspRefreshResult(looked_at=1, signed=1, more=False)
+    assert refresh_ocsp(world.services) == OcspRefreshResult(looked_at=1, signed=1, more=False)
     services = replace(world.services, keys=None)
     assert ask(world, held, services=services).certificate_status is REVOKED
 
@@ -249,9 +246,9 @@ def test_refresh_removes_answers_that_are_not_needed(world):
             stores.certificates.state.certificates[one.record.id] = replace(one.record, **changes)
         stores.status.await_ocsp("crt_nobody", NOON)
     world.clock.turn(hours=6)
-    assert status.refresh_ocsp(world.services) == OcspRefreshResult(looked_at=4, signed=1, more=False)
+    assert refresh_ocsp(world.services) == OcspRefreshResult(looked_at=4, signed=1, more=False)
     world.clock.turn(hours=6)
-    assert status.refresh_ocsp(world.services) == OcspRefreshResult(looked_at=1, signed=1, more=False)
+    assert refresh_ocsp(world.services) == OcspRefreshResult(looked_at=1, signed=1, more=False)
     with world.work.read() as stores:
         assert {key[0] for key in stores.status.state.ocsp} == {kept.record.id}
 
@@ -259,7 +256,7 @@ def test_refresh_removes_answers_that_are_not_needed(world):
 def test_refresh_needs_no_key_if_nothing_is_due(world):
     """While all responses are fresh, neither the inventory nor the key store is read."""
     world.issue("alice")
-    assert status.refresh_ocsp(replace(world.services, keys=None)).looked_at == 0
+    assert refresh_ocsp(replace(world.services, keys=None)).looked_at == 0
 
 
 def test_refresh_uses_the_renewed_responder(world):
@@ -267,7 +264,7 @@ def test_refresh_uses_the_renewed_responder(world):
     held = world.issue("alice")
     world.clock.turn(days=21)
     founding.renew_responder(world.services, actor="system")
-    status.refresh_ocsp(world.services)
+    refresh_ocsp(world.services)
     with world.work.read() as stores:
         responder = stores.authorities.current(AuthorityKind.OCSP_RESPONDER)
     assert ask(world, held).certificates[0] == x509.load_der_x509_certificate(responder.der)
@@ -290,12 +287,12 @@ def test_expired_responder_signs_nothing(world):
             assert ask(world, one, nonce=nonce).response_status is ocsp.OCSPResponseStatus.TRY_LATER
     revocation.revoke(world.services, held.record.id, RevocationReason.SUPERSEDED, OPERATOR)
     with refused(Unavailable, "responder-expired"):
-        status.refresh_ocsp(world.services)
-    assert "responder-expired" in status.find_faults(world.services, world.clock.now())
+        refresh_ocsp(world.services)
+    assert "responder-expired" in published_objects.find_faults(world.services, world.clock.now())
     founding.renew_responder(world.services, actor="system")
-    assert status.refresh_ocsp(world.services).signed == 2
+    assert refresh_ocsp(world.services).signed == 2
     assert (ask(world, before).certificate_status, ask(world, held).certificate_status) == (GOOD, REVOKED)
-    assert "responder-expired" not in status.find_faults(world.services, world.clock.now())
+    assert "responder-expired" not in published_objects.find_faults(world.services, world.clock.now())
 
 
 def test_answer_ends_with_its_responder(world):
@@ -307,11 +304,11 @@ def test_answer_ends_with_its_responder(world):
     for nonce in (None, NONCE):
         answer = ask(world, held, services=services, nonce=nonce)
         assert answer.next_update_utc == end
-    assert status.refresh_ocsp(services).looked_at == 0
+    assert refresh_ocsp(services).looked_at == 0
     world.clock.turn(days=10)
-    assert status.refresh_ocsp(services).looked_at == 0  # the same responder could say nothing longer
+    assert refresh_ocsp(services).looked_at == 0  # the same responder could say nothing longer
     founding.renew_responder(services, actor="system")
-    assert [status.refresh_ocsp(services).signed for _ in range(2)] == [1, 0]
+    assert [refresh_ocsp(services).signed for _ in range(2)] == [1, 0]
     with world.work.read() as stores:
         signer = ocsp_responses.load_signer(services, stores)
     assert signer.sign(held, responder_of(world).not_after) == ()
@@ -327,7 +324,7 @@ def test_answers_hold_over_many_renewals(world):
         now = world.clock.now()
         if founding.due_responders(world.services):
             founding.renew_responder(world.services, actor="system")
-        while status.refresh_ocsp(world.services).more:
+        while refresh_ocsp(world.services).more:
             pass
         answer = ask(world, held)
         assert (answer.response_status, answer.certificate_status) == (DONE, GOOD)
@@ -340,14 +337,14 @@ def test_answers_hold_over_many_renewals(world):
 
 def test_faults_of_published_crls(world):
     """A missing or expired CRL is a fault; before the founding there is no fault."""
-    assert status.find_faults(world.services, NOON) == ("crl-missing",)
+    assert published_objects.find_faults(world.services, NOON) == ("crl-missing",)
     crls.publish_crls(world.services)
-    assert status.find_faults(world.services, NOON) == ()
-    assert status.find_faults(world.services, NOON + timedelta(hours=24)) == ("crl-stale",)
+    assert published_objects.find_faults(world.services, NOON) == ()
+    assert published_objects.find_faults(world.services, NOON + timedelta(hours=24)) == ("crl-stale",)
     late = NOON + timedelta(days=31)
-    assert status.find_faults(world.services, late) == ("crl-stale", "responder-expired")
+    assert published_objects.find_faults(world.services, late) == ("crl-stale", "responder-expired")
     with pytest.raises(NotFound):
-        status.find_faults(empty_world().services, NOON)
+        published_objects.find_faults(empty_world().services, NOON)
 
 
 def test_refresh_sees_a_concurrent_revocation(world):
@@ -356,20 +353,20 @@ def test_refresh_sees_a_concurrent_revocation(world):
     world.clock.turn(hours=6)
     superseded = (held.record.id, RevocationReason.SUPERSEDED, OPERATOR)
     before_change(world, 1, lambda: revocation.revoke(world.services, *superseded))
-    status.refresh_ocsp(world.services)
+    refresh_ocsp(world.services)
     assert ask(world, held).certificate_status is REVOKED
 
 
 def test_list_and_certificates_are_handed_out(world):
     """The newest CRL is returned by authority, authority certificates by id."""
-    assert status.current_crl(world.services) is None
+    assert published_objects.current_crl(world.services) is None
     crl = crls.publish_crls(world.services)[""]
-    assert status.current_crl(world.services, crl.authority_id) == crl
-    assert status.current_crl(world.services, "aut_other") is None
+    assert published_objects.current_crl(world.services, crl.authority_id) == crl
+    assert published_objects.current_crl(world.services, "aut_other") is None
     assert x509.load_der_x509_certificate(
-        status.authority_certificate(world.services, crl.authority_id)
+        published_objects.authority_certificate(world.services, crl.authority_id)
     ) == issuer_of(world)
     with refused(NotFound, "authority-unknown"):
-        status.authority_certificate(world.services, "aut_other")
+        published_objects.authority_certificate(world.services, "aut_other")
     with pytest.raises(NotFound):
-        status.current_crl(empty_world().services)
+        published_objects.current_crl(empty_world().services)

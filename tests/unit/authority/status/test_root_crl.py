@@ -11,7 +11,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from doorward.audit.events import EventType
 from doorward.authority import founding
-from doorward.authority.status import responder as status
+from doorward.authority.status import published_objects
 from doorward.authority.status import root_crl as root_list
 from doorward.core.entities import TENANT
 from doorward.core.errors import NotFound, RequestRefused, Unavailable
@@ -39,7 +39,7 @@ def authority(world, kind):
 
 def newest(world):
     """Return the root's newest CRL, as record and parsed."""
-    record = status.current_crl(world.services, authority(world, AuthorityKind.ROOT)[0].id)
+    record = published_objects.current_crl(world.services, authority(world, AuthorityKind.ROOT)[0].id)
     return record, x509.load_der_x509_crl(record.der)
 
 
