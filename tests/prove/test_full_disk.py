@@ -22,7 +22,7 @@ from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind
 from doorward.directory.principals import add_principal, remove_member, suspend
 from tests.support.churn import churning
-from tests.support.churn_record import check_inventory, check_record, read_record, still_let_in
+from tests.support.churn_record import Death, check_inventory, check_record, read_record, still_let_in
 from tests.support.doorway import ACTOR, eventually, is_root, short_folder
 from tests.support.flooding import flooding, made_by
 from tests.support.honest import Withdrawals
@@ -100,8 +100,9 @@ def test_a_process_dies_there(victim: str) -> None:
                 with full:
                     time.sleep(2.0)
                     pid = house.pid(victim)
+                    died = time.time()
                     os.kill(pid, signal.SIGKILL)
-                    deaths.append(time.time())
+                    deaths.append(Death(died, time.time()))
                     house.wait_for_pid(victim, other_than=pid, seconds=BACK_SECONDS)
                     withdrawn = time.time()
                     house.settle(suspend(house.services, "mallory", actor=ACTOR).seq)

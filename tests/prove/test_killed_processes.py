@@ -21,7 +21,7 @@ from statistics import median
 import pytest
 
 from tests.support.churn import Churn, churning
-from tests.support.churn_record import check_inventory, check_record, read_record, still_let_in
+from tests.support.churn_record import Death, check_inventory, check_record, read_record, still_let_in
 from tests.support.doorway import eventually, is_root
 from tests.support.house import House, open_house
 
@@ -43,7 +43,7 @@ def turns(dice: random.Random) -> Iterator[str]:
         yield from dice.sample(VICTIMS, len(VICTIMS))
 
 
-def kill(house: House, victim: str, dice: random.Random) -> float:
+def kill(house: House, victim: str, dice: random.Random) -> Death:
     """Kill one; return when."""
     if victim == "up":
         return kill_parent(house, dice)
@@ -51,20 +51,21 @@ def kill(house: House, victim: str, dice: random.Random) -> float:
         eventually(lambda: house.waiting() > 0, 5.0)
     part = "serve" if victim == "sequencer" else victim
     pid = house.wait_for_pid(part, seconds=BACK_SECONDS)
-    died = time.time()
+    began = time.time()
     os.kill(pid, signal.SIGKILL)
-    return died
+    return Death(began, time.time())
 
 
-def kill_parent(house: House, dice: random.Random) -> float:
-    """Kill the parent, and a moment later what it left; start it again."""
+def kill_parent(house: House, dice: random.Random) -> Death:
+    """Kill the parent, and a moment later what it left; start it again; return when the rest died."""
     assert house.parent is not None
     os.kill(house.parent.pid, signal.SIGKILL)
     time.sleep(dice.uniform(0.0, 0.5))
-    died = time.time()
+    began = time.time()
     house.clear()
+    death = Death(began, time.time())
     house.start()
-    return died
+    return death
 
 
 @pytest.mark.timeout(600 + 60 * KILLS)
@@ -72,16 +73,16 @@ def test_each_process_is_killed_again_and_again() -> None:
     """Traffic returns by itself each time, and nothing is lost but the last moment of an Envoy that was killed."""
     dice = random.Random(SEED)
     backs: dict[str, list[float]] = {one: [] for one in VICTIMS}
-    deaths: list[float] = []
+    deaths: list[Death] = []
     with open_house() as house:
         with churning(house) as churn:
             for victim in turns(dice):
                 time.sleep(dice.uniform(0.0, LONGEST_PAUSE_SECONDS))
-                died = kill(house, victim, dice)
+                death = kill(house, victim, dice)
                 if victim in ("envoy", "up"):
-                    deaths.append(died)
-                await_return(churn, victim, died)
-                backs[victim].append(time.time() - died)
+                    deaths.append(death)
+                await_return(churn, victim, death.ended)
+                backs[victim].append(time.time() - death.began)
                 assert churn.faults == []
         report(churn, backs)
         assert churn.faults == []
