@@ -13,5 +13,9 @@ if TYPE_CHECKING:
 else:
     __getattr__ = import_lazily(
         __name__,
-        {name: f"doorward.storage.{name}" for name in ("leaf_search", "log_packing", "migrating")},
+        {
+            "leaf_search": "doorward.storage.leaf_search",
+            "log_packing": "doorward.storage.log_packing",
+            "migrating": "doorward.storage.migrating",
+        },
     )
