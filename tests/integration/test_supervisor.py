@@ -155,6 +155,22 @@ def test_an_envoy_that_died_unseen_is_reported_once(house: House) -> None:
         assert vanished == [(run.pid, 1)]
 
 
+def test_a_death_that_could_not_be_recorded_is_told_at_the_next_start(house: House) -> None:
+    """The run stays noted until its end was recorded; Envoy is back all the same."""
+
+    def fail(_pid: int, _epoch: int, _status: int | None) -> None:
+        raise Unavailable("store-busy", "nothing can be recorded")
+
+    vanished: list[int] = []
+    supervisor = house.supervisor(on_died=fail)
+    run = supervisor.start()
+    os.kill(run.pid, signal.SIGKILL)
+    soon(lambda: supervisor.running not in (None, run) and answers(house))
+    supervisor.stop()
+    house.supervisor(on_vanished=lambda _pid, epoch: vanished.append(epoch)).find()
+    assert vanished == [1]
+
+
 def test_one_that_keeps_dying_is_started_less_and_less_often(house: House) -> None:
     """Attempts grow apart, status says why, and a mended cause ends it."""
     broken = threading.Event()

@@ -442,15 +442,15 @@ class Gateway:
         how = {} if status is None else {"signal": -status} if status < 0 else {"exit_code": status}
         self.publishing.note_end(status, f"it {explain_status(status)}")
         now = self._services.clock.now()
-        self._record(EventType.ENVOY_DIED, {"pid": pid, "epoch": epoch, **how})
         # Envoy writes its log every 50 ms: the lines of its last requests may be missing.
-        self.ingest.note_gap(now - timedelta(milliseconds=500), now, "envoy-died", traffic=False)
+        gap = self.ingest.build_gap(now - timedelta(milliseconds=500), now, "envoy-died")
+        self._record(EventType.ENVOY_DIED, {"pid": pid, "epoch": epoch, **how}, gap)
 
     def _envoy_vanished(self, pid: int, epoch: int) -> None:
         """Record an Envoy that ended while no gateway ran, with the time since its last line: when it ended is unknown."""
         now = self._services.clock.now()
-        self._record(EventType.ENVOY_DIED, {"epoch": epoch, **({"pid": pid} if pid else {})})
-        self.ingest.note_gap(min(self.ingest.last_written() or now, now), now, "envoy-died", traffic=False)
+        gap = self.ingest.build_gap(min(self.ingest.last_written() or now, now), now, "envoy-died")
+        self._record(EventType.ENVOY_DIED, {"epoch": epoch, **({"pid": pid} if pid else {})}, gap)
 
     def _running_statistics(self) -> tuple[EnvoyStatistics, int] | None:
         running = self.supervisor.running
@@ -465,14 +465,15 @@ class Gateway:
         with self._services.work.read() as stores:
             return stores.changes.head()
 
-    def _record(self, kind: EventType, data: dict[str, str | int]) -> None:
-        """Record an event of the gateway itself, also in the space that is reserved for withdrawals.
+    def _record(self, kind: EventType, data: dict[str, str | int], *more: Event) -> None:
+        """Record an event of the gateway itself, and those that belong to it, also in the space that is reserved for withdrawals.
 
         Otherwise no gateway could start on a full disk, and the connections of an adopted Envoy would keep what is withdrawn.
         """
         event = new_event(self._services, kind, actor="system", data={"gateway": self.id, **data})
         with self._services.work.change() as stores:
-            stores.outbox.add(event)
+            for one in (event, *more):
+                stores.outbox.add(one)
 
     def _make_durable(self, event: Event) -> None:
         self._services.work.record([event])

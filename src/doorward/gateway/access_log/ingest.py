@@ -27,7 +27,7 @@ from pathlib import Path
 import structlog
 
 from doorward.audit.counting import EventLimiter
-from doorward.audit.events import EventType
+from doorward.audit.events import Event, EventType
 from doorward.core.errors import DoorwardError, IntegrityError, MalformedInput, Unavailable
 from doorward.gateway.access_log.counting import (
     CONNECTIONS,
@@ -252,23 +252,18 @@ class Ingest:
         except (OSError, OverflowError, ValueError):
             return None
 
-    def note_gap(self, began_at: datetime, ended_at: datetime, reason: str, *, traffic: bool = True) -> None:
-        """Record that requests of this interval may be missing.
+    def note_gap(self, began_at: datetime, ended_at: datetime, reason: str) -> None:
+        """Record that requests of this interval may be missing."""
+        self._services.work.record([self.build_gap(began_at, ended_at, reason)])
 
-        Args:
-            began_at: the first moment.
-            ended_at: the last one.
-            reason: why.
-            traffic: as `UnitOfWork.change`; False if it happens rarely.
-        """
-        event = new_event(
+    def build_gap(self, began_at: datetime, ended_at: datetime, reason: str) -> Event:
+        """Return the event that requests of this interval may be missing."""
+        return new_event(
             self._services,
             EventType.ACCESS_GAP,
             actor="system",
             data={"gateway": self._gateway_id, "reason": reason, "from_at": began_at, "to_at": ended_at},
         )
-        with self._services.work.change(traffic=traffic) as stores:
-            stores.outbox.add(event)
 
     def _rename(self) -> None:
         live = self._folder / LIVE

@@ -100,7 +100,8 @@ class Supervisor:
             not, it is ended at once.
         on_started: called with pid and epoch when Envoy is LIVE.
         on_died: called with pid, epoch and exit status (minus the signal) when Envoy ended by itself; the status is None
-            if it is unknown, because an earlier gateway started this Envoy.
+            if it is unknown, because an earlier gateway started this Envoy. If it raises, or if this gateway dies
+            meanwhile, the next start calls `on_vanished`.
         on_vanished: called with pid (0 if unknown) and epoch of an Envoy that ended while no gateway ran, before `find`
             returns; called again at the next start if it raises.
         verify: called when Envoy reports that it is ready; raises if it does not enforce the prepared configuration.
@@ -371,12 +372,16 @@ class Supervisor:
         with suppress(OSError):  # without the note only a restart of the gateway would lengthen the drain
             note_run(run.folder, run.pid, run.ends_at)
 
-    def _end(self, run: EnvoyRun) -> None:
-        """End a run in any phase. Its process is listed until it has ended."""
+    def _end(self, run: EnvoyRun, *, forget: bool = True) -> None:
+        """End a run in any phase. Its process is listed until it has ended.
+
+        Without `forget` it stays noted: if this gateway dies before it has recorded that end, the next one records it.
+        """
         end_process(run.process, _GRACE_SECONDS)
         run.process.close()
         self._runs = tuple(one for one in self._runs if one is not run)
-        forget_run(run.folder)
+        if forget:
+            forget_run(run.folder)
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._pause()):
@@ -428,9 +433,14 @@ class Supervisor:
         else:
             self._delay_retry()
         self._trouble = reason.detail
-        self._end(run)
+        self._end(run, forget=False)
         _log.error("envoy-died", pid=run.pid, epoch=run.epoch, status=status, detail=reason.detail)
-        self._on_died(run.pid, run.epoch, status)
+        try:
+            self._on_died(run.pid, run.epoch, status)
+        except DoorwardError as error:
+            _log.error("envoy-death-not-recorded", epoch=run.epoch, code=error.code, detail=error.detail)
+        else:
+            forget_run(run.folder)
 
     def _delay_retry(self) -> None:
         """Delay the next attempt, longer each time: a faulty set-up must not use up the processor."""
