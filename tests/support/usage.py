@@ -1,6 +1,7 @@
 """What the processes of a house use, again and again: memory, descriptors, threads, sizes of files; and whether that grows.
 
-Memory is PSS (proportional set size): pages that processes share count once. A series is judged by its second half, because
+Memory is what the processes wrote themselves (anonymous pages, in memory or swapped out; those that processes share count
+once). Pages of files are left out: the kernel drops and reads them as it likes. A series is judged by its second half, because
 caches fill in the first: a line is fitted to it, and `growth` is what that line rises by within the half.
 """
 
@@ -64,7 +65,7 @@ class Usage:
         """Take one sample of everything."""
         for part in PARTS:
             pid = self.house.parent.pid if part == "up" and self.house.parent else self.house.pid(part)
-            self._note("memory, kB", part, proportional_kilobytes(pid))
+            self._note("memory, kB", part, anonymous_kilobytes(pid))
             self._note("descriptors", part, len(list(Path(f"/proc/{pid}/fd").iterdir())))
             self._note("threads", part, len(list(Path(f"/proc/{pid}/task").iterdir())))
         for name, globs in FILES.items():
@@ -86,11 +87,13 @@ class Usage:
             print(f"  {what:18}{of:20}" + "".join(f"{value:10.1f}" for value in shown))
 
 
-def proportional_kilobytes(pid: int) -> int:
-    """Return the PSS of a process."""
-    found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    assert found
-    return int(found[1])
+def anonymous_kilobytes(pid: int) -> int:
+    """Return the proportional share of a process in anonymous pages."""
+    found = re.findall(
+        r"^(?:Pss_Anon|SwapPss):\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE
+    )
+    assert len(found) == 2
+    return sum(map(int, found))
 
 
 def size_of(path: Path) -> int:
