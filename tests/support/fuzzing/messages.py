@@ -203,24 +203,12 @@ def _ocsp_connection() -> Harness:
     request = asked.build().public_bytes(Encoding.DER)
     nonce = asked.add_extension(x509.OCSPNonce(b"n" * 32), critical=False).build().public_bytes(Encoding.DER)
 
-    async def once(data: bytes) -> bytes:
-        protocol = OcspProtocol(ocsp_surface, config=config, server_state=state, app_state={})
-        wire = Wire()
-        protocol.connection_made(wire)
-        for part in (data[: len(data) // 2], data[len(data) // 2 :]):
-            if part and not wire.is_closing():
-                protocol.data_received(part)
-            for _ in range(6):
-                await asyncio.sleep(0)
-        protocol.connection_lost(None)
-        for task in list(state.tasks):
-            task.cancel()
-        await asyncio.sleep(0)
-        return bytes(wire.written)
+    def make() -> GuardedProtocol:
+        return OcspProtocol(ocsp_surface, config=config, server_state=state, app_state={})
 
     def judge(data: bytes) -> object:
         decode_ocsp_path(data.partition(b" ")[2].partition(b" ")[0])
-        written = _LOOP.run_until_complete(once(data))
+        written = _LOOP.run_until_complete(_in_two_reads(make, state, data))
         assert b"HTTP/1.1 500" not in written, "the surface could not answer"
         return written[:12]
 
@@ -238,28 +226,32 @@ def _ocsp_connection() -> Harness:
     return Harness(seeds=seeds, judge=judge)
 
 
+async def _in_two_reads(make: Callable[[], GuardedProtocol], state: ServerState, data: bytes) -> bytes:
+    """Give a new connection these octets in two reads; return what it wrote."""
+    protocol, wire = make(), Wire()
+    protocol.connection_made(wire)
+    for part in (data[: len(data) // 2], data[len(data) // 2 :]):
+        if part and not wire.is_closing():
+            protocol.data_received(part)
+        for _ in range(6):
+            await asyncio.sleep(0)
+    protocol.connection_lost(None)
+    for task in list(state.tasks):
+        task.cancel()
+    await asyncio.sleep(0)
+    return bytes(wire.written)
+
+
 def _http_connection() -> Harness:
     """Octets of one connection, in two reads, through the real parser to the real application."""
     surface = _enrolment_surface()
     state, config = ServerState(), Config(surface.app, log_config=None, lifespan="off")
 
-    async def once(data: bytes) -> bytes:
-        protocol, wire = GuardedProtocol(config, state, {}), Wire()
-        protocol.connection_made(wire)
-        for part in (data[: len(data) // 2], data[len(data) // 2 :]):
-            if part and not wire.is_closing():
-                protocol.data_received(part)
-            for _ in range(6):
-                await asyncio.sleep(0)
-        protocol.connection_lost(None)
-        for task in list(state.tasks):
-            task.cancel()
-        await asyncio.sleep(0)
-        return bytes(wire.written)
-
     def judge(data: bytes) -> object:
         surface.step()
-        written = _LOOP.run_until_complete(once(surface.with_token(data)))
+        written = _LOOP.run_until_complete(
+            _in_two_reads(lambda: GuardedProtocol(config, state, {}), state, surface.with_token(data))
+        )
         assert b"HTTP/1.1 500" not in written, "the surface could not answer"
         return written[:12]
 

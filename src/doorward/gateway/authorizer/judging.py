@@ -1,6 +1,7 @@
 """The authorizer: Envoy asks one question for each connection, and the authorizer answers yes or no.
 
-Not here: the judgement (`access.deciding`), the known certificates of which many are answered together (`rounds`), and the gRPC server around it (`server`).
+Not here: the judgement (`access.deciding`), certificates that were admitted before, of which many are answered together
+(`rounds`), and the server that Envoy asks (`server`).
 
 The steps:
 1. read application, run of Envoy and kernel socket from the call's metadata, which only our own configuration

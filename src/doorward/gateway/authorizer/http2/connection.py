@@ -4,7 +4,7 @@ A request is given out when all of it has arrived. What a peer may send, hold an
 breaks HTTP/2 ends a stream or the connection, as the standard says for each case.
 Standard: RFC 9113. Not supported, because nothing asks for it: push, priorities (ignored), CONNECT.
 
-Not here: the socket (server); gRPC (unary); the streams (stream_table); the sending (sending).
+Not here: the socket (peer); gRPC (unary); the streams (stream_table); the sending (sending).
 """
 
 from __future__ import annotations
