@@ -111,9 +111,9 @@ def class_token(tenant: str, application_id: str, revision: int, grants: Iterabl
     return "t" + base64.b32encode(digest).decode("ascii").lower()[: ID_LENGTH - 1]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _token_of(tenant: str, application_id: str, revision: int, grants: frozenset[str]) -> str:
-    """The same, cached: ten thousand connections belong to a few classes."""
+    """The same, cached: ten thousand connections belong to a few classes, and those of earlier revisions do not come again."""
     return class_token(tenant, application_id, revision, grants)
 
 

@@ -31,7 +31,10 @@ from doorward.gateway.access_log.lines import LARGEST_NUMBER, RATE_LIMITED, host
 
 LONGEST = 8192
 """Bytes of a line on the fast way; an ordinary line has 550."""
-_REMEMBERED = 8192
+_REMEMBERED = 1024
+"""Values of each kind: as many as a block has lines (`selection.BATCH_EVENTS`). What repeats repeats within a block: the lines of
+a connection, of a person, of a second. With many people in random order nearly every line brings new values, and a larger
+memory only costs time."""
 
 _PLAIN_TOKEN = re.compile(r"[!#-\[\]-~]{1,256}", re.ASCII)
 _PLAIN_TEXT = re.compile(r"[ !#-\[\]-~]{1,1024}", re.ASCII)

@@ -110,7 +110,8 @@ _OWN = ("cookie", "connection_id", "local", "remote", "opened_at", "deadline", "
 """The fields that differ from connection to connection; the others are mostly those of another one, and rendered once."""
 
 _SHARED = tuple(name for name in _KEPT if name not in _OWN)
-_REMEMBERED = 4096
+_REMEMBERED = 512
+"""Of 2 KB each. Each policy revision makes those from before useless."""
 
 
 def _values_of(names: Sequence[str]) -> Callable[[LiveConnection], tuple[Any, ...]]:
