@@ -4,6 +4,7 @@
  *
  * MODE         new:   each request on a new connection with a full handshake; COUNT connections in all.
  *              storm: all at once, from many addresses of loopback; who is refused comes again after a second, and who is served stays.
+ *              visit: as storm, but who is served leaves.
  *              keep:  CONNECTIONS are opened first with a request each, unmeasured; then COUNT requests go over them.
  *              plain: as keep, without TLS.
  * NAME         the server name (SNI).
@@ -55,7 +56,7 @@ struct connection {
   int status;
 };
 
-static int is_new, is_plain, is_storm, is_opening, epoll;
+static int is_new, is_plain, is_storm, is_visit, is_opening, epoll;
 static struct connection **waiting;
 static long first_waiting, last_waiting, most_waiting;
 static long total, started, finished, refused, by_status[1000];
@@ -123,7 +124,8 @@ static void open_connection(struct connection *one) {
   if (!one->again) one->began = now();
   one->state = CONNECTING;
   if (is_storm) {
-    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 256 + (uint32_t)(turn / PER_ADDRESS % 200))};
+    uint32_t own = 65536 * (uint32_t)(getpid() % 200); /* several generators share no address, and so no port */
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 256 + own + (uint32_t)(turn / PER_ADDRESS % 200))};
     if (bind(one->fd, (struct sockaddr *)&from, sizeof from)) die("bind");
   }
   if (!is_plain) {
@@ -202,7 +204,7 @@ static void finish(struct connection *one) {
   latencies[latency_count++] = (float)((now() - one->began) * 1e6);
   by_status[one->status > 0 && one->status < 1000 ? one->status : 0]++;
   finished++;
-  if (is_storm) {
+  if (is_storm && !is_visit) {
     one->state = IDLE;
     watch(one, EPOLL_CTL_DEL, 0); /* it stays open */
   } else if (is_new) {
@@ -324,9 +326,10 @@ static double cpu(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 7) { fprintf(stderr, "usage: load new|storm|keep|plain PORT NAME CONNECTIONS COUNT REQUESTS [CHAIN KEY]...\n"); return 2; }
+  if (argc < 7) { fprintf(stderr, "usage: load new|storm|visit|keep|plain PORT NAME CONNECTIONS COUNT REQUESTS [CHAIN KEY]...\n"); return 2; }
   signal(SIGPIPE, SIG_IGN);
-  is_storm = !strcmp(argv[1], "storm");
+  is_visit = !strcmp(argv[1], "visit");
+  is_storm = is_visit || !strcmp(argv[1], "storm");
   is_new = is_storm || !strcmp(argv[1], "new");
   is_plain = !strcmp(argv[1], "plain");
   address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

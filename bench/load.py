@@ -74,7 +74,7 @@ def send(
 
     Args:
         target: where it goes.
-        mode: `new`, `storm`, `keep` or `plain`, as `load.c` explains them.
+        mode: `new`, `storm`, `visit`, `keep` or `plain`, as `load.c` explains them.
         connections: at once.
         count: of connections (new) or requests.
         ready: called once the kept connections are open, before the load begins.
@@ -109,7 +109,7 @@ def send(
     if generator.returncode:
         raise LoadFailed(said.strip() or f"the generator ended with {generator.returncode}")
     found = parse(printed)
-    if (found.refused and mode != "storm") or found.ok < count:
+    if (found.refused and mode not in {"storm", "visit"}) or found.ok < count:
         raise LoadFailed(
             f"{found.ok} of {count} answers with 200, {found.statuses}, {found.refused} refused: {found.why}"
         )
