@@ -24,6 +24,7 @@ from doorward.core.errors import Unavailable
 from doorward.demo.ports import free_port
 from doorward.runtime import up as module
 from doorward.runtime.evidence import Evidence
+from doorward.runtime.layout import find_lost
 from doorward.runtime.settings import Settings
 from doorward.runtime.up import LONGEST_PAUSE_SECONDS, Up, pause_after
 from tests.support.commands import run_program
@@ -118,6 +119,49 @@ def _fetched(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def test_up_after_an_up_that_was_killed() -> None:
+    """The parts serve on without it, `status` says so, and the next `up` ends each of them and starts its own."""
+    with open_house() as house:
+        house.apply("- {allow: {groups: [staff]}}")
+        house.person("alice", "staff")
+        assert house.parent is not None
+        house.parent.kill()
+        house.parent.wait(20)
+        assert answers(house)
+        alone = run(house, "status")
+        assert alone.returncode == 3
+        assert "it replaces the parts that still run" in alone.stdout
+        before = {role: house.pid(role) for role in ("serve", "gateway")}
+        house.parent.stdout.close()  # type: ignore[union-attr]
+        house.start()
+        for role, pid in before.items():
+            assert pid not in house.processes()
+            assert house.pid(role) not in (0, pid)
+        assert len([words for words in house.processes().values() if "gateway" in words]) == 1
+        assert len(house.envoys()) == 1
+        assert eventually(lambda: answers(house)), house.words()
+        assert house.stop() == 0
+        assert house.processes() == {}
+        assert not house.installation.layout.children.exists()
+
+
+def test_status_after_the_gateway_ended(house: House) -> None:
+    """`status` says at once that the gateway's process ended, though its last report is fresh, until the door is open again."""
+    gateway = house.wait_for_pid("gateway")
+    assert house.parent is not None
+    house.parent.send_signal(signal.SIGSTOP)  # so that it is not started again meanwhile
+    try:
+        os.kill(gateway, signal.SIGKILL)
+        assert eventually(lambda: find_lost(house.installation.layout, "gateway") == gateway)
+        done = run(house, "status")
+        assert done.returncode == 3
+        assert f"its process {gateway} has ended" in done.stdout
+    finally:
+        house.parent.send_signal(signal.SIGCONT)
+    assert eventually(lambda: run(house, "status").returncode == 0)
+    assert answers(house)
 
 
 def test_an_orderly_end_loses_nothing_and_doubles_nothing() -> None:

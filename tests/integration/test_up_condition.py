@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import socket
 import threading
+import time
 from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,6 +137,40 @@ def test_a_silent_gateway(installation: Installation, monkeypatch: pytest.Monkey
     silent = part(installation, "gateway")
     assert "no sign of life since" in silent.trouble[0]
     assert silent.hints == ("start it: doorward up",)
+
+
+def test_a_gateway_that_ended_or_starts(installation: Installation) -> None:
+    """Its lock says at once that it ended; after that it is in trouble until the new process has opened the door."""
+    services, layout = installation.services, installation.layout
+    gateway = register_gateway(services, name=installation.settings.gateway_name, assertion_jwk="{}")
+    with services.work.read() as stores:
+        head = stores.changes.head()
+    confirm(services, gateway.id, head, '{"connections": 3}')
+    assert part(installation, "gateway").trouble == ()
+    lock = layout.data / "gateway.lock"
+    lock.write_text("4711\n")
+    assert "its process 4711 has ended" in part(installation, "gateway").trouble[0]
+    with only_one(layout, "gateway"):
+        os.utime(lock, (time.time() + 60, time.time() + 60))  # it began after the last report
+        assert "the door is not open yet" in part(installation, "gateway").trouble[0]
+        os.utime(lock, (0, 0))
+        assert part(installation, "gateway").trouble == ()
+        register_gateway(services, name=gateway.name, assertion_jwk="{}")
+        assert "the door is not open yet" in part(installation, "gateway").trouble[0]
+        confirm(services, gateway.id, head, '{"connections": 3}')
+        assert part(installation, "gateway").trouble == ()
+
+
+def test_a_look_at_a_lock_refuses_no_start(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`status` holds a lock for a moment; a role that starts then waits for it."""
+    path = installation.layout.data / "gateway.lock"
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        monkeypatch.setattr(time, "sleep", lambda _seconds: fcntl.flock(file, fcntl.LOCK_UN))
+        with only_one(installation.layout, "gateway"):
+            assert path.read_text() == f"{os.getpid()}\n"
 
 
 def test_a_part_that_up_starts_again(installation: Installation) -> None:

@@ -24,6 +24,9 @@ FRESH_WITHIN = timedelta(seconds=15)
 PATIENCE_SECONDS = 5.0
 POLL_SECONDS = 0.005
 
+STARTING = "starting"
+"""The status of a gateway that has registered and has not opened its door yet."""
+
 JWK_LIMIT = 4096
 STATUS_LIMIT = 65_536
 """Characters; the status of a gateway with fifty applications that do not answer has about 15,000."""
@@ -68,7 +71,7 @@ def register_gateway(services: Services, *, name: str, assertion_jwk: str) -> Ga
             name=name,
             confirmed_seq=known.confirmed_seq if known else 0,
             seen_at=services.clock.now(),
-            status="starting",
+            status=STARTING,
             assertion_jwk=assertion_jwk,
         )
         stores.gateways.save(gateway)

@@ -5,19 +5,14 @@ Each part says what it is, what is wrong, and what to do. Nothing is changed her
 
 from __future__ import annotations
 
-import json
 import shutil
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from http.client import HTTPException
-from typing import Any
-from urllib.error import HTTPError
 
 from doorward.authority.acme.reporting import list_troubles
 from doorward.authority.gateways import confirmations
-from doorward.authority.inventory import certificate_counts, root_certificate
+from doorward.authority.inventory import certificate_counts
 from doorward.partners.evidence import EvidenceHealth, list_evidence_health
 from doorward.partners.trust import find_unread
 from doorward.runtime import lazy
@@ -26,15 +21,13 @@ from doorward.runtime.certificate_condition import examine_endings, examine_life
 from doorward.runtime.clock_difference import describe_difference, find_clock_difference, is_too_large
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition_part import Part
-from doorward.runtime.layout import find_lost, is_running
-from doorward.runtime.pem import render_pem
 from doorward.runtime.portal_trust import MEND, TROUBLE, is_trust_missing_in_force
+from doorward.runtime.role_condition import examine_gateways, examine_serve, parse_report
 from doorward.stores.fleet_records import EnrolmentState
 
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 MOST_WAITING = 10_000
 MOST_NAMED = 5
-_LONGEST_ANSWER = 64 * 1024
 
 _ONLY_WITHDRAWALS = (
     "the remaining space is reserved for withdrawals; new connections are refused, requests are only counted"
@@ -59,8 +52,8 @@ def examine(installation: Installation, now: datetime) -> list[Part]:
         *(_partner(one) for one in list_evidence_health(installation.services, now)),
         *_unread(installation),
         *_keys(installation),
-        _serve(installation),
-        *_gateways(installation),
+        examine_serve(installation),
+        *examine_gateways(installation),
         *_portal(installation),
         *_clones(installation),
         *_silent(installation),
@@ -185,98 +178,6 @@ def _keys(installation: Installation) -> list[Part]:
     ]
 
 
-def _serve(installation: Installation) -> Part:
-    place = installation.settings.status_listen
-    root = _ask(f"http://{place}/root.pem")
-    if root is None:
-        return Part(
-            name="serve",
-            text=f"nothing answers on {place}",
-            facts={"answers": False},
-            trouble=("no certificate can be issued, and CRL and OCSP are not served",),
-            hints=(_how_to_start(installation, "serve"),),
-        )
-    if root != render_pem(root_certificate(installation.services).der).encode("ascii"):
-        return Part(
-            name="serve",
-            text=f"another installation answers on {place}",
-            facts={"answers": False},
-            trouble=("no certificate of this one can be issued, and its CRL and OCSP are not served",),
-            hints=("stop the other one, or set another status_listen; then: doorward up",),
-        )
-    lost = find_lost(installation.layout, "up")
-    trouble = (f"`doorward up` (process {lost}) was killed: nothing starts the parts again",) if lost else ()
-    hints = ("end `doorward serve` and `doorward gateway`, then: doorward up",) if lost else ()
-    return Part(
-        name="serve", text=f"answers on {place}", facts={"answers": True}, trouble=trouble, hints=hints
-    )
-
-
-def _how_to_start(installation: Installation, role: str) -> str:
-    """Return what to do about a role that is away; `up` starts it again, so what keeps it from starting is in its log."""
-    if is_running(installation.layout, "up"):
-        return f"`doorward up` runs and starts `{role}` again; if this stays, its log says why `{role}` does not start"
-    return "start it: doorward up"
-
-
-def _ask(url: str) -> bytes | None:
-    """Return the answer of a local address; None if nothing answers."""
-    try:
-        # Without the proxies of the environment: they would not lead to this machine.
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2) as answer:
-            body: bytes = answer.read(_LONGEST_ANSWER)
-            return body
-    except HTTPError:
-        return b""  # another program answers there
-    except (OSError, HTTPException, ValueError):
-        return None
-
-
-def _gateways(installation: Installation) -> list[Part]:
-    with installation.services.work.read() as stores:
-        head = stores.changes.head()
-    parts = []
-    for one in confirmations(installation.services, head):
-        said = _parse(one.gateway.status)
-        trouble = [str(text) for text in said.get("trouble", [])]
-        hints = []
-        if not one.fresh:
-            trouble.append(f"no sign of life since {one.gateway.seen_at:%Y-%m-%d %H:%M:%S}Z")
-            hints.append(_how_to_start(installation, "gateway"))
-        elif not one.confirmed:
-            trouble.append(f"enforces change {one.gateway.confirmed_seq} of {head}")
-            hints.append(
-                "run `doorward status` again after a few seconds; until then new connections are admitted only "
-                "at applications that the change does not alter"
-            )
-        if said:
-            text = f"{one.gateway.name}: {said.get('connections', 0)} connections on {', '.join(said.get('listen', []))}"
-            text += f", cuts by {said.get('cuts_by', '?')}"
-        else:
-            text = f"{one.gateway.name}: starting"
-        if waiting := int(said.get("log_backlog_bytes") or 0):
-            text += f", {waiting // 1024} KiB of its access log not recorded yet"
-        parts.append(
-            Part(
-                name="gateway",
-                text=text,
-                trouble=tuple(trouble),
-                hints=tuple(hints),
-                facts={"gateway": one.gateway.name, **said},
-            )
-        )
-    if parts:
-        return parts
-    return [
-        Part(
-            name="gateway",
-            text="no gateway is running",
-            trouble=("there is no door",),
-            hints=(_how_to_start(installation, "gateway"),),
-        )
-    ]
-
-
 def _portal(installation: Installation) -> list[Part]:
     """Return a part if passkeys belong to a former host of the portal, or rules need passkeys that browsers do not make."""
     host = installation.portal_host()
@@ -377,17 +278,9 @@ def silent_upstreams(installation: Installation) -> dict[str, str] | None:
         return None
     found: dict[str, str] = {}
     for one in fresh:
-        told = _parse(one.gateway.status).get("silent_upstreams", {})
+        told = parse_report(one.gateway.status).get("silent_upstreams", {})
         found |= {str(name): str(why) for name, why in told.items()} if isinstance(told, dict) else {}
     return found
-
-
-def _parse(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _database(installation: Installation) -> list[Part]:

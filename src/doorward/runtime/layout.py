@@ -7,6 +7,7 @@
     DATA/founded           the mark of the founding: an authority is founded only once
     DATA/founding.json     before the founding only: the request to a root elsewhere
     DATA/*.lock            which roles run
+    DATA/children.json     the processes that `up` has started
     DATA/run/              sockets
     DATA/gateway/keys/     the gateway's own TLS and assertion keys
     DATA/gateway/authorizer/   the socket on which Envoy asks about connections
@@ -25,8 +26,10 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022
+_LOCK_PAUSES = (0.01, 0.05, 0.1, 0.2)  # seconds
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -71,6 +75,11 @@ class Layout:
     def founding(self) -> Path:
         """A founding that waits for a root elsewhere (`runtime.root_ceremony`); gone after the founding."""
         return self.data / "founding.json"
+
+    @property
+    def children(self) -> Path:
+        """The processes that `up` has started (`runtime.children_record`); only the user of `up` can write it."""
+        return self.data / "children.json"
 
     @property
     def log_key(self) -> Path:
@@ -331,9 +340,9 @@ def only_one(layout: Layout, role: str) -> Iterator[None]:
         ) from None
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except BlockingIOError:
-            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            holder = _holder(descriptor) or "unknown"
             raise Unavailable(
                 "already-running",
                 f"`doorward {role}` is already running on {layout.data} (process {holder})",
@@ -347,33 +356,55 @@ def only_one(layout: Layout, role: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _lock(descriptor: int) -> None:
+    """Take the lock, and try for a moment: `doorward status` holds it shared while it looks at it (`_look_at_lock`)."""
+    for pause in _LOCK_PAUSES:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(pause)
+        else:
+            return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def find_lost(layout: Layout, role: str) -> int:
     """Return the process of a role that was killed, as by SIGKILL; 0 if it runs or ended normally."""
-    text, held = _look_at_lock(layout, role)
-    return int(text) if text.isdecimal() and not held else 0
+    text, since = _look_at_lock(layout, role)
+    return int(text) if text.isdecimal() and since is None else 0
 
 
 def is_running(layout: Layout, role: str) -> bool:
     """Return whether a process holds the lock of a role (`only_one`); False if this user may not read it."""
+    return running_since(layout, role) is not None
+
+
+def running_since(layout: Layout, role: str) -> datetime | None:
+    """Return since when (UTC) a process holds the lock of a role; None if it does not run, or this user may not read it."""
     return _look_at_lock(layout, role)[1]
 
 
-def _look_at_lock(layout: Layout, role: str) -> tuple[str, bool]:
-    """Return what the lock of a role says, and whether a process holds it; an empty text if it cannot be read."""
+def _look_at_lock(layout: Layout, role: str) -> tuple[str, datetime | None]:
+    """Return what the lock of a role says, and since when a process holds it; an empty text if it cannot be read."""
     try:
         descriptor = os.open(layout.data / f"{role}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return "", False
+        return "", None
     try:
-        text = os.read(descriptor, 32).decode("ascii", "replace").strip()
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return text, True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            since = None
+        except BlockingIOError:
+            since = datetime.fromtimestamp(os.fstat(descriptor).st_mtime, UTC)
+        return _holder(descriptor), since
     except OSError:
-        return "", False
+        return "", None
     finally:
         os.close(descriptor)
-    return text, False
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
 
 
 def _may_pass(facts: os.stat_result, uid: int, gid: int) -> bool:

@@ -1,7 +1,8 @@
 """`doorward up`: a small parent that runs and restarts `serve` and `gateway` on this machine.
 
 If a role does not become ready at the start, `up` ends too. A role that ends later is started again within a second, with
-growing pauses while it keeps failing. Not here: what the two roles do.
+growing pauses while it keeps failing. If only `up` is killed, both roles go on; the next `up` ends each of them when it is about
+to start its own (docs/design/0113). Not here: what the two roles do, how those processes are found (`children_record`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from types import MappingProxyType
 import structlog
 
 from doorward.core.errors import Unavailable
+from doorward.gateway.envoy.process import Orphan, end_process
+from doorward.runtime.children_record import ChildrenRecord
+from doorward.runtime.layout import Layout
 from doorward.runtime.roles import READY_VARIABLE
 from doorward.runtime.settings import Settings
 
@@ -57,6 +61,8 @@ class Up:
         self._settings = settings
         self._environment = environment
         self._children: dict[str, _Child] = {}
+        self._record = ChildrenRecord(Layout(settings.data).children)
+        self._left: dict[str, Orphan] = {}
 
     def pids(self) -> dict[str, int]:
         """Return the process of each role."""
@@ -64,6 +70,9 @@ class Up:
 
     def start(self, stop: threading.Event | None = None) -> bool:
         """Start both roles, one after the other, and wait until they are ready.
+
+        What an `up` that was killed has left of a role is ended just before this role is started, so the door is closed no
+        longer than while one gateway replaces another.
 
         Args:
             stop: if it is set meanwhile, the roles that were started are ended.
@@ -76,11 +85,14 @@ class Up:
                 went to standard error.
         """
         stop = stop or threading.Event()
+        self._left = self._record.find()
         try:
             for role in ROLES:
+                self._end_left(role)
                 reading, writing = os.pipe()
                 try:
                     child = self._children[role] = _Child(role, self._launch(role, writing), time.monotonic())
+                    self._store_children()
                     os.close(writing)
                     writing = -1
                     ready = _await_ready(child, reading, stop)
@@ -89,6 +101,8 @@ class Up:
                     if writing >= 0:
                         os.close(writing)
                 if not ready:
+                    for other in reversed(ROLES):
+                        self._end_left(other)
                     self.end()
                     return False
         except BaseException:
@@ -105,6 +119,30 @@ class Up:
                     self._again(child, status, restarted)
                 elif time.monotonic() - child.began > SETTLED_SECONDS:
                     child.failures = 0
+
+    def _end_left(self, role: str) -> None:
+        process = self._left.pop(role, None)
+        if process is None:
+            return
+        _log.warning(
+            "a process of a `doorward up` that was killed still runs, and is ended",
+            part=role,
+            pid=process.pid,
+        )
+        end_process(process, GRACE_SECONDS)
+        process.close()
+
+    def _store_children(self) -> None:
+        """Record which processes run; without the record, the next `up` would only refuse, so this one goes on."""
+        running = {
+            role: child.process.pid
+            for role, child in self._children.items()
+            if child.process.returncode is None
+        }
+        try:
+            self._record.store(running, left=self._left)
+        except OSError as error:
+            _log.warning("the record of running processes cannot be written", why=error.strerror)
 
     def end(self) -> None:
         """Ask the children to stop, gateway first, and wait for them."""
@@ -126,6 +164,7 @@ class Up:
                     if role == "gateway"
                     else "",
                 )
+        self._store_children()
 
     def abandon(self) -> None:
         """Ask every child to stop, and do not wait: for a second signal."""
@@ -152,6 +191,7 @@ class Up:
         except OSError as error:  # out of memory or processes: try again later
             _log.error("a process cannot be started", part=child.role, why=error.strerror)
             return
+        self._store_children()
         restarted(child.role)
 
     def _launch(self, role: str, ready: int | None = None) -> subprocess.Popen[bytes]:
