@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from doorward.audit.events import EventType
-from doorward.core.entities import Principal
+from doorward.core.entities import TENANT, Principal
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory.factor_losses import FactorLoss, note_loss
 from doorward.directory.invitations import is_for_own_device, void_own
@@ -66,8 +66,8 @@ def end_every_session(
     """End all sessions of all principals in the caller's transaction; return how many were open, by principal.
 
     The open links that people made for other devices end too.
-    A change is noted for each of these principals. The new epoch was never used before, even if the database was restored
-    from a backup.
+    A change is noted for each of these principals, and one for all: the epoch of every principal is another one now. The new
+    epoch was never used before, even if the database was restored from a backup.
     """
     ended: dict[str, int] = {}
     for one in stores.sessions.open_at(now):
@@ -83,6 +83,7 @@ def end_every_session(
         data: Public = {"principal": principal_id, "reason": reason, "number": number}
         stores.outbox.add(new_event(services, EventType.SESSION_ENDED, actor=actor, data=data, at=now))
         stores.changes.note(ChangeKind.PRINCIPAL, principal_id, now)
+    stores.changes.note(ChangeKind.SESSION_KEY, TENANT, now)
     return ended
 
 

@@ -26,7 +26,8 @@ class ChangeKind(Enum):
     """The kind of a change in the change sequence; `subject` is an id of that kind.
 
     When a group is created or removed, it has no members to judge again: a PRINCIPAL change has its id, which matches no
-    connection. A GROUP change means that the members of a group, nested groups included, are judged again.
+    connection. A GROUP change means that the members of a group, nested groups included, are judged again. A SESSION_KEY
+    change with the tenant's id means that the epoch of every principal was raised (`stores.epochs`).
     """
 
     AUTHORITY = "authority"

@@ -13,6 +13,8 @@ from doorward.core.factor_kinds import FactorKind
 from doorward.core.names import PORTAL_APPLICATION
 from doorward.directory import principals as directory
 from doorward.directory import removal
+from doorward.directory.session_ending import end_everyone
+from doorward.stores.policy_snapshot import SNAPSHOT_CHANGES
 from doorward.stores.records import ChangeKind
 from tests.support.factor_records import BANK, enrolment_ticket, factor, session, session_code, step_up
 from tests.support.ports import NOON
@@ -155,3 +157,16 @@ def test_sessions_of_another_time_are_not_counted(world):
     world.clock.turn(seconds=timedelta(days=1).total_seconds())
     directory.suspend(world.services, "alice", actor=OPERATOR)
     assert world.events(EventType.SESSION_ENDED) == []
+
+
+def test_the_end_of_every_session_names_all(world):
+    """Everybody has another epoch then, without a session too; so a change makes gateways forget what they know of anybody."""
+    with world.work.change() as stores:
+        stores.sessions.end_every(NOON)
+        head = stores.changes.head()
+    before = epoch(world, id_of(world, "alice"))
+    end_everyone(world.services, reason="ended-by-operator", actor=OPERATOR)
+    assert epoch(world, id_of(world, "alice")) != before
+    with world.work.read() as stores:
+        (change,) = stores.changes.since(head)
+    assert change.kind in SNAPSHOT_CHANGES

@@ -6,7 +6,7 @@ in the reader's own snapshot, so a response is never older than the state that t
     1. no new change: every entry holds
     2. a change of a certificate: its entries are dropped
     3. a change of a kind that touches no response (`_HARMLESS`): nothing is dropped
-    4. any other change, too many changes, or numbers that went back: all entries are dropped
+    4. any other change, or a sequence that cannot be followed (`ChangeReader`): all entries are dropped
 
 An entry also ends with the nextUpdate of its response, and after a minute, so that a refreshed response replaces it soon.
 Not here: looking responses up (ocsp_answering). Not safe to share between threads.
@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from doorward.stores.change_reader import ChangeReader
 from doorward.stores.protocols import ChangeStore
 from doorward.stores.records import ChangeKind
 
@@ -59,18 +60,12 @@ class OcspMemo:
     def __init__(self) -> None:
         self._entries: dict[bytes, _Entry] = {}
         self._requests: dict[str, list[bytes]] = {}
-        self._head = 0
+        self._reader = ChangeReader(MOST_CHANGES)
 
     def follow(self, changes: ChangeStore) -> None:
         """Drop what the changes since the last call concern; call it first in each snapshot."""
-        head = changes.head()
-        if head == self._head:
-            return
-        new = head - self._head
-        found = changes.since(self._head, MOST_CHANGES) if 0 < new <= MOST_CHANGES else []
-        self._head = head
-        # Fewer rows than numbers: old changes were removed, or another database was put in place.
-        if len(found) != new:
+        found = self._reader.read(changes)
+        if found is None:
             self._clear()
             return
         for change in found:

@@ -70,15 +70,22 @@ def test_nothing_new_drops_nothing() -> None:
     assert memo.find(b"c", NOON) is None
 
 
-@pytest.mark.parametrize("case", ["back", "holes", "many"])
+@pytest.mark.parametrize("case", ["back", "same number", "holes", "many"])
 def test_what_cannot_be_followed_drops_all(case: str) -> None:
-    """Numbers that go back (another database), changes that were removed, and too many of them leave nothing."""
+    """A database that was put back, changes that were removed, and too many of them leave nothing.
+
+    A database that was put back is noticed also if it has reached the number of before by another change.
+    """
     changes = Sequence()
     changes.note(ChangeKind.POLICY, "1")
     memo = filled(changes)
     if case == "back":
         changes.number = 0
         changes.rows.clear()
+    elif case == "same number":
+        changes.number = 0
+        changes.rows.clear()
+        changes.note(ChangeKind.POLICY, "2")
     elif case == "holes":
         changes.note(ChangeKind.CERTIFICATE, "crt_b")
         changes.note(ChangeKind.POLICY, "2")
