@@ -11,15 +11,15 @@ Not here: a door within the test's own process (doorway), which shares an interp
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tests.support.doorway import Doorway, eventually, founded, parts_of
 from tests.support.upstream import running_upstream
@@ -28,8 +28,10 @@ ROOT = Path(__file__).parents[2]
 WITHOUT_NET_ADMIN = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
 """Root's programs get every capability of the bounding set: a process started by this cannot get that one."""
 
-START_SECONDS = 40.0
-STOP_SECONDS = 30.0
+START_SECONDS = 300.0
+"""As long as `up` itself waits for a part; usually five."""
+
+STOP_SECONDS = 120.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -167,19 +169,11 @@ def command_lines() -> Iterator[tuple[int, Sequence[str]]]:
 
 
 def _expect_line(process: subprocess.Popen[bytes], seconds: float, log: Path) -> None:
-    """Wait for the first line on standard output."""
+    """Wait for the first line on standard output; its children have it open too, so its end may never be read."""
     assert process.stdout is not None
-    timer = threading.Timer(seconds, process.kill)
-    timer.start()
-    try:
-        line = _first_line(process.stdout)
-    finally:
-        timer.cancel()
-    assert line, log.read_text(errors="replace")[-4000:]
-
-
-def _first_line(stream: IO[bytes]) -> bytes:
-    return stream.readline()
+    ready = select.select([process.stdout], [], [], seconds)[0]
+    assert ready, f"not ready after {seconds:g} s: {log.read_text(errors='replace')[-4000:]}"
+    assert process.stdout.readline(), log.read_text(errors="replace")[-4000:]
 
 
 def _end(pid: int) -> None:
