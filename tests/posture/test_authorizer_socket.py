@@ -6,6 +6,8 @@ import os
 import shutil
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from structlog.testing import capture_logs
 
 from doorward.enforcement.envoy.names import AuthorizerMetadata
 from doorward.gateway.authorizer.calls import Call, CheckResult
@@ -58,6 +61,51 @@ class TestPeers:
             finally:
                 server.stop()
             assert len(judge.asked) == 1
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+    def test_another_user_is_refused_at_an_open_socket(self) -> None:
+        """If folder and socket are open by mistake, and its process id is taken by mistake, the kernel says who asks."""
+        with short_folder() as folder:
+            folder.chmod(0o711)
+            path = folder / "run" / "s"
+            server = AuthorizerServer(Judge(), path, clock=SystemClock(), admit=lambda _pid: True)
+            server.start()
+            try:
+                path.parent.chmod(0o711)
+                path.chmod(0o666)
+                assert _octets_for(os.geteuid(), path) > 0
+                with capture_logs() as logs:
+                    assert _octets_for(NOBODY, path) == 0
+            finally:
+                server.stop()
+            (told,) = [one for one in logs if one["event"] == "authorizer-connection-refused"]
+            assert told["uid"] == NOBODY
+            assert f"process {told['pid']}, user {NOBODY}" in server.trouble()
+
+
+NOBODY = 65534
+PEER = """
+import os, socket, sys
+os.setgroups([])
+os.setresgid(*[int(sys.argv[2])] * 3)
+os.setresuid(*[int(sys.argv[2])] * 3)
+with socket.socket(socket.AF_UNIX) as peer:
+    peer.settimeout(20)
+    peer.connect(sys.argv[1])
+    print(len(peer.recv(100)))
+"""
+
+
+def _octets_for(uid: int, path: Path) -> int:
+    """How many octets of the server's settings, which come first, a process of this user gets."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", PEER, str(path), str(uid)],
+        cwd="/",
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    return int(done.stdout)
 
 
 LARGEST_CHAIN = 100_000
