@@ -12,23 +12,17 @@ Standard: RFC 7519, RFC 8705 section 3.1 (`cnf` with `x5t#S256`), RFC 8725 secti
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, NoReturn
+from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-from doorward.core.errors import MalformedInput
-from doorward.core.factor_kinds import SESSION_FACTORS, FactorKind
+from doorward.core.factor_kinds import FactorKind
 from doorward.core.shown_factors import ShownFactors
 from doorward.wire.base64url import render_base64url
-from doorward.wire.jose import KeySet, sign_token, verify_token
+from doorward.wire.jose import sign_token
 
 SESSION_TYPE = "doorward-session+jwt"
-MAX_EPOCH_CHARACTERS = 64
-LATEST_SECONDS = 253402300799
-"""The last second of the year 9999, which is the last that a `datetime` holds."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -115,73 +109,3 @@ def sign_session(key: EllipticCurvePrivateKey, claims: SessionClaims) -> str:
         ValueError: a key of another curve, or a token that is too long.
     """
     return sign_token(key, render_session(claims), token_type=SESSION_TYPE)
-
-
-def verify_session(token: str, keys: KeySet, application_id: str, now: datetime) -> SessionClaims:
-    """Return the claims of a session after every check of `wire.jose.verify_token`.
-
-    Raises:
-        MalformedInput: `jose-malformed`, `session-malformed`.
-        RequestRefused: `assertion-key-unknown`, `assertion-signature-wrong`, `assertion-audience-wrong`,
-            `assertion-expired`, `assertion-not-yet-valid`.
-
-    Not checked: whether certificate and epoch are those of the connection; the calling function compares them.
-    """
-    return parse_session(verify_token(token, keys, application_id, now, token_type=SESSION_TYPE))
-
-
-def parse_session(claims: Mapping[str, Any]) -> SessionClaims:
-    """Return a session from verified claims as JSON values.
-
-    Claims with the same content must agree: `cnf` with `fp`, and `acr`, `amr`, `auth_time` and `level` with `factors`.
-
-    Raises:
-        MalformedInput: `session-malformed`.
-    """
-    epoch = _text(claims, "epoch")
-    if len(epoch) > MAX_EPOCH_CHARACTERS:
-        _malformed("the epoch is too long")
-    try:
-        found = SessionClaims(
-            issuer=_text(claims, "iss"),
-            application_id=_text(claims, "aud"),
-            principal_id=_text(claims, "sub"),
-            session_id=_text(claims, "jti"),
-            issued_at=_moment(claims, "iat"),
-            ends_at=_moment(claims, "exp"),
-            certificate_sha256=_text(claims, "fp"),
-            epoch=epoch,
-            shown=_shown(claims.get("factors")),
-            assertion=_text(claims, "assertion"),
-        )
-    except ValueError as fault:
-        _malformed(str(fault))
-    if render_session(found) != claims:
-        _malformed("the claims of a session contradict each other")
-    return found
-
-
-def _shown(value: object) -> ShownFactors:
-    if not isinstance(value, dict):
-        _malformed("the factors of a session are not an object")
-    return ShownFactors.of(
-        {kind: _moment(value, kind.value) for kind in SESSION_FACTORS if kind.value in value}
-    )
-
-
-def _text(claims: Mapping[str, Any], name: str) -> str:
-    value = claims.get(name)
-    if not isinstance(value, str):
-        _malformed(f"the claim {name} is not a text")
-    return value
-
-
-def _moment(claims: Mapping[str, Any], name: str) -> datetime:
-    value = claims.get(name)
-    if type(value) is not int or not 0 <= value <= LATEST_SECONDS:
-        _malformed(f"the claim {name} is not a moment in whole seconds")
-    return datetime.fromtimestamp(value, UTC)
-
-
-def _malformed(detail: str) -> NoReturn:
-    raise MalformedInput("session-malformed", detail) from None

@@ -14,8 +14,6 @@ from doorward.core.entities import PrincipalKind
 from doorward.directory.notice_planning import DigestContent, EndingContent
 from doorward.stores.records import CertificateRecord
 
-LANGUAGES = ("en", "de")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
-from datetime import timedelta
 
 from fido2 import cbor
 
-from doorward.core.factor_kinds import FactorKind
-from doorward.core.shown_factors import ShownFactors
-from doorward.factors import session, webauthn
+from doorward.factors import webauthn
 from doorward.factors.password import PasswordCost, hash_password, parse_password_cost
 from doorward.factors.verdict import FactorVerdict
 from doorward.factors.webauthn import answers
 from doorward.wire.base64url import parse_base64url, render_base64url
-from doorward.wire.json_object import parse_json_object
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
 from tests.support.passkeys import SoftAuthenticator
-from tests.support.ports import NOON
 
 CHALLENGE = bytes(32)
 PARTY = webauthn.RelyingParty(id="portal.corp.example", origin="https://portal.corp.example", name="Corp")
@@ -140,30 +134,6 @@ def _stored_password() -> Harness:
     )
 
 
-def _session() -> Harness:
-    """The claims of a session, which someone with a session key signed."""
-    claims = session.SessionClaims(
-        issuer="https://corp.example/portal",
-        application_id="app_a",
-        principal_id="per_a",
-        session_id="ses_a",
-        issued_at=NOON,
-        ends_at=NOON + timedelta(hours=1),
-        certificate_sha256=hashlib.sha256(b"a").hexdigest(),
-        epoch="0.0.0",
-        shown=ShownFactors.of({FactorKind.WEBAUTHN: NOON, FactorKind.TOTP: NOON}),
-        assertion="a.b.c",
-    )
-
-    def judge(data: bytes) -> object:
-        members = parse_json_object(data, code="session-malformed", what="claims")
-        found = session.parse_session(members)
-        assert session.render_session(found) == members
-        return found.shown.level
-
-    return Harness(seeds=(json.dumps(session.render_session(claims)).encode(),), judge=judge)
-
-
 def _target(name: str, prepare: Callable[[], Harness], *covers: str, shape: Shape = Shape.TEXT) -> Target:
     return Target(name=name, covers=tuple(covers), shape=shape, prepare=prepare)
 
@@ -184,13 +154,12 @@ FACTOR_TARGETS = (
         _WEBAUTHN + "parse_authenticator_data",
         shape=Shape.OCTETS,
     ),
-    _target("webauthn-client-data", _client_data, _WEBAUTHN + "parse_client_data"),
-    _target("stored-passkey", _stored_passkey, "factors.webauthn.keys.parse_passkey", shape=Shape.OCTETS),
-    _target("stored-password", _stored_password, "factors.password.parse_password_cost"),
     _target(
-        "session-claims",
-        _session,
-        "factors.session.parse_session",
+        "webauthn-client-data",
+        _client_data,
+        _WEBAUTHN + "parse_client_data",
         "wire.json_object.parse_json_object",
     ),
+    _target("stored-passkey", _stored_passkey, "factors.webauthn.keys.parse_passkey", shape=Shape.OCTETS),
+    _target("stored-password", _stored_password, "factors.password.parse_password_cost"),
 )

@@ -30,7 +30,7 @@ from doorward.web.look.rendering import Look, translate
 from doorward.web.pages.message import Message, build_context, describe_problem
 from doorward.web.pages.replies import build_reply_pages
 from doorward.web.pages.states import BY_REASON, STATES, ActionTarget, state_of
-from doorward.web.pages.surface import STATIC_BASE, build_pages_routes, build_targets
+from doorward.web.pages.surface import STATIC_BASE, PagesSurface, build_targets
 from doorward.web.pool import UseCasePool
 from doorward.web.problems import incident_of
 from tests.support.world import OPERATOR, World
@@ -47,7 +47,7 @@ NOW = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
 def client(world: World) -> Iterator[TestClient]:
     """A client of the surface, as the door calls it."""
     pool = UseCasePool(workers=2)
-    routes = build_pages_routes(world.services, pool, Look(base=STATIC_BASE), portal_origin=PORTAL)
+    routes = PagesSurface(world.services, pool, Look(base=STATIC_BASE), portal_origin=PORTAL).routes()
     yield TestClient(Starlette(routes=routes, middleware=[Middleware(EdgeMiddleware)]))
     pool.close()
 

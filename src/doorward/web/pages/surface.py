@@ -200,20 +200,6 @@ class _CatchAllRoute:
         await response(scope, receive, send)
 
 
-def build_pages_routes(
-    services: Services, pool: UseCasePool, look: Look, *, portal_origin: str = ""
-) -> list[Route]:
-    """Return the routes of the pages of the door; they must come last, because they match every path.
-
-    Args:
-        services: the ports of this process.
-        pool: where use cases run.
-        look: with `STATIC_BASE`.
-        portal_origin: of the portal, empty if browsers are not led there.
-    """
-    return PagesSurface(services, pool, look, portal_origin=portal_origin).routes()
-
-
 def build_targets(portal_origin: str) -> dict[ActionTarget, str]:
     """Return the targets of buttons and links on a page on an application's host."""
     targets = {ActionTarget.AGAIN: "", ActionTarget.ROOT: "/", ActionTarget.ANOTHER: "#another"}
