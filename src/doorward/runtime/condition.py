@@ -22,7 +22,7 @@ from doorward.runtime.clock_difference import describe_difference, find_clock_di
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition_part import Part
 from doorward.runtime.portal_trust import MEND, TROUBLE, is_trust_missing_in_force
-from doorward.runtime.role_condition import examine_gateways, examine_serve, read_report
+from doorward.runtime.role_condition import examine_gateways, examine_serve, report_of
 from doorward.stores.fleet_records import EnrolmentState
 
 LEAST_FREE_BYTES = 512 * 1024 * 1024
@@ -278,7 +278,7 @@ def silent_upstreams(installation: Installation) -> dict[str, str] | None:
         return None
     found: dict[str, str] = {}
     for one in fresh:
-        told = read_report(one.gateway.status).get("silent_upstreams", {})
+        told = report_of(one.gateway.status).get("silent_upstreams", {})
         found |= {str(name): str(why) for name, why in told.items()} if isinstance(told, dict) else {}
     return found
 

@@ -90,7 +90,7 @@ def examine_gateways(installation: Installation) -> list[Part]:
 
 
 def _examine_gateway(installation: Installation, one: Confirmation, head: int) -> Part:
-    said = read_report(one.gateway.status)
+    said = report_of(one.gateway.status)
     trouble = [str(text) for text in said.get("trouble", [])]
     hints = []
     if away := _why_away(installation, one):
@@ -130,7 +130,7 @@ def _why_away(installation: Installation, one: Confirmation) -> str:
     return "" if one.fresh else f"no sign of life since {seen}"
 
 
-def read_report(text: str) -> dict[str, Any]:
+def report_of(text: str) -> dict[str, Any]:
     """Return what a gateway reported last (`GatewayRecord.status`); empty if it has not reported yet."""
     try:
         value = json.loads(text)
