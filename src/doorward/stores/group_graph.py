@@ -1,6 +1,6 @@
 """The graph of nested groups: children, parents, paths and depths.
 
-Pure. Not here: changing it (`directory.nesting`), storing it (`protocols.DirectoryStore`).
+Pure. Not here: changing it (`directory.nesting`), storing it (`directory_protocols.DirectoryStore`).
 """
 
 from __future__ import annotations

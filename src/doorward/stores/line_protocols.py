@@ -42,7 +42,7 @@ class SuspectedClone:
 
 
 class LineStore(Protocol):
-    """What the inventory knows about lines and keys; a part of `stores.protocols.CertificateStore`."""
+    """What the inventory knows about lines and keys; a part of `stores.certificate_protocols.CertificateStore`."""
 
     def successors(self, certificate_id: str) -> Sequence[CertificateRecord]:
         """Return the certificates that were renewed from this one, oldest first, intents included."""

@@ -17,7 +17,7 @@ from doorward.verification.identity import SanSource
 from doorward.verification.partner import RevocationMode
 
 if TYPE_CHECKING:
-    from doorward.stores.protocols import DirectoryStore
+    from doorward.stores.directory_protocols import DirectoryStore
 
 PARTNER_PROFILE = "partner"
 """The profile, in the inventory, of certificates that a partner's authority issued."""

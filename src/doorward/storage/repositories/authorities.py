@@ -168,7 +168,7 @@ class SqlAuthorities:
 
 
 class SqlStatus:
-    """`stores.protocols.StatusStore`."""
+    """`stores.certificate_protocols.StatusStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction

@@ -114,7 +114,7 @@ def _list_statement(
 
 
 class SqlCertificates:
-    """`stores.protocols.CertificateStore`."""
+    """`stores.certificate_protocols.CertificateStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction

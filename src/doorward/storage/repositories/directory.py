@@ -161,7 +161,7 @@ class SqlTenants:
 
 
 class SqlDirectory:
-    """`stores.protocols.DirectoryStore`."""
+    """`stores.directory_protocols.DirectoryStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction

@@ -49,7 +49,7 @@ _VOID = DriverStatement(
 
 
 class SqlInvitations:
-    """`stores.protocols.InvitationStore`."""
+    """`stores.directory_protocols.InvitationStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction

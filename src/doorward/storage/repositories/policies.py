@@ -58,7 +58,7 @@ _SINCE = DriverStatement(
 
 
 class SqlApplications:
-    """`stores.protocols.ApplicationStore`."""
+    """`stores.directory_protocols.ApplicationStore`."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
