@@ -1,7 +1,7 @@
 """The registry of live connections: which kernel socket belongs to which principal, and until when.
 
-Not here: the decision itself (authorizer, `access.deciding`), ending a connection (cutter) and
-the comparison with the kernel (reconciler).
+Not here: the decision itself (authorizer, `access.deciding`), finding live connections (indexes), ending a connection
+(cutter) and the comparison with the kernel (reconciler).
 
 These steps ensure that no change is lost between look-up and admission:
 1. `begin` registers the connection as *pending*, before anything is looked up;
@@ -19,24 +19,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from doorward.core.entities import Reason
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.enforcement.capacity import CONNECTIONS, CONNECTIONS_PER_PRINCIPAL, CONNECTIONS_PER_SOURCE
 from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.endpoints import V4_BYTES, Endpoint
+from doorward.gateway.connections.indexes import LiveIndexes
 from doorward.gateway.connections.journal import NOTHING_FOLLOWED, Followed, Journal, is_same_entry
 from doorward.gateway.connections.noted_changes import NotedChanges
 from doorward.gateway.connections.quota import ConnectionQuota
-from doorward.gateway.connections.timers import TimerQueue
 
 _REMEMBERED_LEFT = 10_000
 """Certificates that left are remembered until `take_seen`; further ones are not."""
 
 _FORGOTTEN_AT_ONCE = 256
 
-_RETRY = timedelta(seconds=1)
 _V6_NETWORK_BYTES = 8  # a host owns its whole /64 (RFC 4291 section 2.5.4)
 
 
@@ -73,15 +72,10 @@ class ConnectionRegistry:
         self._anonymous = anonymous or ConnectionQuota()
         self._max_per_principal = max_per_principal
         self._pending: dict[int, PendingConnection] = {}
-        self._live: dict[int, LiveConnection] = {}
+        self._live = LiveIndexes()
         self._condemned: dict[int, LiveConnection] = {}
         self._sources: dict[bytes, int] = {}
-        self._by_certificate: dict[str, set[int]] = {}
-        self._by_principal: dict[str, set[int]] = {}
-        self._by_shown: dict[str, set[int]] = {}  # anonymous ones do not count for `max_per_principal`
         self._left: dict[str, str] = {}  # certificate -> application, for `take_seen`
-        self._deadlines = TimerQueue()
-        self._time_changes = TimerQueue()
         for adopted in journal.adopted if journal else ():
             self._insert(adopted)
 
@@ -221,8 +215,7 @@ class ConnectionRegistry:
             if known is None:
                 return False
             if is_same_entry(known, connection):  # only its permissions differ: nothing to write down
-                self._live[connection.cookie] = connection
-                self._watch(connection)
+                self._live.update(connection)
                 return True
             if self._journal:
                 self._journal.add(connection)
@@ -276,7 +269,7 @@ class ConnectionRegistry:
     def all(self) -> tuple[LiveConnection, ...]:
         """Return every live connection."""
         with self._lock:
-            return tuple(self._live.values())
+            return self._live.all()
 
     def condemned(self) -> tuple[LiveConnection, ...]:
         """Return the condemned connections: they must end and are not known to have ended."""
@@ -285,20 +278,23 @@ class ConnectionRegistry:
 
     def of_certificate(self, certificate_id: str) -> tuple[LiveConnection, ...]:
         """Return the live connections of one certificate of the inventory."""
-        return self._of(self._by_certificate, certificate_id)
+        with self._lock:
+            return self._live.of_certificate(certificate_id)
 
     def of_principal(self, principal_id: str) -> tuple[LiveConnection, ...]:
         """Return the live connections of one person, device or service."""
-        return self._of(self._by_principal, principal_id)
+        with self._lock:
+            return self._live.of_principal(principal_id)
 
     def showing(self, shown: str) -> tuple[LiveConnection, ...]:
         """Return the anonymous connections that showed this certificate, or one of this principal."""
-        return self._of(self._by_shown, shown)
+        with self._lock:
+            return self._live.showing(shown)
 
     def showing_any(self) -> tuple[LiveConnection, ...]:
         """Return the anonymous connections that showed a certificate of the inventory."""
         with self._lock:
-            return tuple(self._live[one] for one in frozenset().union(*self._by_shown.values()))
+            return self._live.showing_any()
 
     def due(self, now: datetime) -> tuple[LiveConnection, ...]:
         """Return the connections that are at their deadline, earliest first.
@@ -306,12 +302,12 @@ class ConnectionRegistry:
         They are returned again each second until they are condemned or forgotten.
         """
         with self._lock:
-            return self._take(self._deadlines, now)
+            return self._live.take_due(now)
 
     def next_deadline(self) -> datetime | None:
         """Return when `due` should be called next at the latest; None if no connection is live."""
         with self._lock:
-            return self._deadlines.first()
+            return self._live.next_deadline()
 
     def due_by_time(self, now: datetime) -> tuple[LiveConnection, ...]:
         """Return the connections that must be judged again because of the time.
@@ -319,17 +315,17 @@ class ConnectionRegistry:
         They are returned again each second until they are replaced, condemned or forgotten.
         """
         with self._lock:
-            return self._take(self._time_changes, now)
+            return self._live.take_due_by_time(now)
 
     def time_dependent(self) -> tuple[LiveConnection, ...]:
         """Return the connections that have a rule which depends on the time."""
         with self._lock:
-            return tuple(one for one in self._live.values() if one.changes_at is not None)
+            return tuple(one for one in self._live.all() if one.changes_at is not None)
 
     def next_time_change(self) -> datetime | None:
         """Return when `due_by_time` should be called next at the latest; None for never."""
         with self._lock:
-            return self._time_changes.first()
+            return self._live.next_time_change()
 
     def take_seen(self) -> dict[str, str]:
         """Return the certificates that are connected, or left since the last call, each with its application.
@@ -338,9 +334,7 @@ class ConnectionRegistry:
         """
         with self._lock:
             seen, self._left = self._left, {}
-            seen |= {
-                one.certificate_id: one.application_id for one in self._live.values() if one.certificate_id
-            }
+            seen |= {one.certificate_id: one.application_id for one in self._live.all() if one.certificate_id}
             return seen
 
     def __len__(self) -> int:
@@ -378,7 +372,7 @@ class ConnectionRegistry:
             )
         if (
             not connection.anonymous
-            and len(self._by_principal.get(connection.principal_id, ())) >= self._max_per_principal
+            and self._live.count_of_principal(connection.principal_id) >= self._max_per_principal
         ):
             raise RequestRefused(
                 Reason.PRINCIPAL_CONNECTIONS_EXHAUSTED.value,
@@ -393,12 +387,6 @@ class ConnectionRegistry:
         source = source_of(connection.remote)
         self._sources[source] = self._sources.get(source, 0) + 1
 
-    def _take(self, timers: TimerQueue, now: datetime) -> tuple[LiveConnection, ...]:
-        cookies = timers.take(now)
-        for cookie in cookies:
-            timers.set(cookie, now + _RETRY)
-        return tuple(self._live[cookie] for cookie in cookies)
-
     def _outdated(self, connection: LiveConnection, judged_at: int) -> bool:
         if judged_at >= self._changes.sequence:
             return False
@@ -411,30 +399,12 @@ class ConnectionRegistry:
         }
         return self._changes.is_outdated(judged_at, ids)
 
-    def _of(self, index: dict[str, set[int]], key: str) -> tuple[LiveConnection, ...]:
-        with self._lock:
-            return tuple(self._live[cookie] for cookie in index.get(key, ()))
-
-    def _indexes(self, connection: LiveConnection) -> Iterable[tuple[dict[str, set[int]], str]]:
-        return (
-            (self._by_certificate, connection.certificate_id),
-            (self._by_principal, connection.principal_id),
-            *((self._by_shown, one) for one in connection.shown),
-        )
-
     def _insert(self, connection: LiveConnection) -> None:
-        self._live[connection.cookie] = connection
+        self._live.add(connection)
         source = source_of(connection.remote)
         self._sources[source] = self._sources.get(source, 0) + 1
         if connection.anonymous:
             self._anonymous.take(source)
-        for index, key in self._indexes(connection):
-            index.setdefault(key, set()).add(connection.cookie)
-        self._watch(connection)
-
-    def _watch(self, connection: LiveConnection) -> None:
-        self._deadlines.set(connection.cookie, connection.ends_at)
-        self._time_changes.set(connection.cookie, connection.changes_at)
 
     def _remove(self, cookie: int) -> LiveConnection | None:
         connection = self._drop(cookie)
@@ -453,21 +423,14 @@ class ConnectionRegistry:
             self._release(pending.remote)
 
     def _remove_live(self, cookie: int) -> LiveConnection | None:
-        connection = self._live.pop(cookie, None)
+        connection = self._live.remove(cookie)
         if connection is None:
             return None
-        self._deadlines.set(cookie, None)
-        self._time_changes.set(cookie, None)
         self._release(connection.remote)
         if connection.certificate_id and len(self._left) < _REMEMBERED_LEFT:
             self._left[connection.certificate_id] = connection.application_id
         if connection.anonymous:
             self._anonymous.give_back(source_of(connection.remote))
-        for index, key in self._indexes(connection):
-            cookies = index[key]
-            cookies.discard(cookie)
-            if not cookies:
-                del index[key]
         return connection
 
     def _release(self, remote: Endpoint) -> None:
