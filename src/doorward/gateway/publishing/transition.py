@@ -1,6 +1,7 @@
 """Publishing the newest policy: Envoy gets it while live connections go on.
 
-Not here: compiling (enforcement), sending and confirming resources (publisher). Publishing has its own thread,
+Not here: compiling (enforcement), sending and confirming resources (publisher), which connections end at steps 3 and 6
+(held_rule_ids). Publishing has its own thread,
 apart from the follower, so that a revocation never waits for Envoy.
 
 The steps of a publication (the order of `enforcement.transition`):
@@ -32,31 +33,28 @@ from pathlib import Path
 import structlog
 
 from doorward.audit.events import EventType
-from doorward.core.entities import TENANT
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.core.names import PORTAL_APPLICATION
-from doorward.enforcement.transition import HeldConnection, aliases_for, classify_connections
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.ballast import BALLAST
-from doorward.gateway.connections.ending import ConnectionEnder, EndReason
+from doorward.gateway.connections.ending import ConnectionEnder
 from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.door_settings import DoorSettings
 from doorward.gateway.envoy.program import BOOTSTRAP
 from doorward.gateway.envoy.statistics import EnvoyStatistics
-from doorward.gateway.following.permissions import PermissionsCache, held_connection
 from doorward.gateway.publishing.application_files import ApplicationFiles
 from doorward.gateway.publishing.challenges import ChallengeCertificates
 from doorward.gateway.publishing.compiling import Compiled, compile_snapshot, settings_hosts
 from doorward.gateway.publishing.configuration import (
     certificate_sources,
     configuration_of,
-    ids_of_rules,
     staying_issuers,
 )
 from doorward.gateway.publishing.crash_history import CrashHistory
 from doorward.gateway.publishing.discovery.api import EnvoyApi
 from doorward.gateway.publishing.discovery.cache import EnvoyStream
 from doorward.gateway.publishing.door_packing import DoorPacker, PackedConfiguration
+from doorward.gateway.publishing.held_rule_ids import HeldRuleIds
 from doorward.gateway.publishing.last_published import LastPublished
 from doorward.gateway.publishing.portal_certificate import PortalCertificate
 from doorward.gateway.publishing.publisher import Published, StreamPublisher
@@ -140,7 +138,7 @@ class PolicyPublisher:
         self._gateway_id = gateway_id
         self._snapshots = snapshots
         self._connections = connections
-        self._ender = ender
+        self._held = HeldRuleIds(connections, ender, services.clock)
         self._certificates = certificates
         self._gate = gate
         self._settings = settings
@@ -171,7 +169,6 @@ class PolicyPublisher:
         self._starting: Starting | None = None
         self.requests = PublicationRequests()
         self._names: Mapping[str, str] = {}
-        self._rule_ids: Mapping[str, frozenset[str]] = {}
         self._issuers: frozenset[str] | None = None
 
     # called by other parts
@@ -237,9 +234,9 @@ class PolicyPublisher:
                 self._in_force(starting.compiled, published)
                 self._refused(starting.instead_of.snapshot, starting.instead_of.why)
             if starting.is_adopted:
-                self._end_lacking(snapshot, starting.compiled.aliases)
+                self._held.end_lacking(snapshot, starting.compiled.aliases)
             else:
-                self._rule_ids = ids_of_rules(snapshot)
+                self._held.note_in_force(snapshot)
 
     # the work
 
@@ -278,7 +275,7 @@ class PolicyPublisher:
             publisher, starting = self._starts.prepare(stop, self._end_before)
             if self._bootstrap(starting, folder) != (folder / BOOTSTRAP).read_bytes():
                 return False
-            self._rule_ids = {} if known is None else ids_of_rules(known)
+            self._held.note_in_force(known)
             self._use(publisher, replace(starting, is_adopted=True))
             return True
 
@@ -287,7 +284,7 @@ class PolicyPublisher:
         self._catch_up(seq)
         if self._connections.all() and self._connections.followed.revision != snapshot.revision:
             raise _follower_behind()
-        self._end_overreaching(snapshot)
+        self._held.end_overreaching(snapshot)
 
     def _bootstrap(self, starting: Starting, folder: Path) -> bytes:
         return render_bootstrap(starting.compiled.plan, node=self._gateway_id, folder=folder)
@@ -334,7 +331,7 @@ class PolicyPublisher:
         snapshot, seq = self._newest()
         configuration = configuration_of(snapshot)
         self._await_follower(seq)
-        self._end_overreaching(snapshot)
+        self._held.end_overreaching(snapshot)
         try:
             if not self._crashes.was_given(configuration):
                 self._crashes.check(configuration)
@@ -356,7 +353,7 @@ class PolicyPublisher:
         self._finished(compiled, published)
         if packed.kept:  # a door goes on with a certificate that is not among the compiled ones
             self._issuers = None
-        self._end_lacking(snapshot, compiled.aliases)
+        self._held.end_lacking(snapshot, compiled.aliases)
         if (
             published.changed
         ):  # last, because new connections wait for the gate and must not wait for this record
@@ -450,47 +447,13 @@ class PolicyPublisher:
             seq,
             self._settings,
             ready=ready,
-            aliases=aliases_for(self._held(snapshot), tenant=TENANT, revision=snapshot.revision),
+            aliases=self._held.build_aliases(snapshot),
             upstreams=self._upstreams(snapshot.document, self._services.clock.now()),
             challenges=self._challenges.read(),
         )
 
     def _sources(self, snapshot: PolicySnapshot) -> dict[str, CertificateSource]:
         return certificate_sources(snapshot, portal_from_acme=self._settings.portal_from_acme)
-
-    def _held(self, snapshot: PolicySnapshot) -> list[HeldConnection]:
-        """Return the ids that each connection holds, and those that it deserves by exactly this policy.
-
-        The permissions in the registry may already be by a newer policy, because changes can follow closely.
-        TCP connections are left out: Envoy checks their rules only once, so their ids do not matter later.
-        """
-        cache = PermissionsCache(snapshot.policies, self._services.clock.now())
-        tcp = {one for one, app in snapshot.policies.items() if app.is_tcp}
-        held = [
-            held_connection(one, cache.of(one))
-            for one in self._connections.all()
-            if one.application_id not in tcp
-        ]
-        condemned = (one for one in self._connections.condemned() if one.application_id not in tcp)
-        return held + [held_connection(one, None) for one in condemned]  # these deserve nothing
-
-    def _end_overreaching(self, snapshot: PolicySnapshot) -> None:
-        """Step 3."""
-        standing = classify_connections(self._held(snapshot), tenant=TENANT, ids=ids_of_rules(snapshot))
-        self._end(standing.overreaching, EndReason.AUTHORITY_WITHDRAWN)
-
-    def _end(self, keys: frozenset[int], reason: EndReason) -> None:
-        found = (self._connections.get(key) for key in keys)
-        self._ender.end([one for one in found if one is not None], reason)
-
-    def _end_lacking(self, snapshot: PolicySnapshot, aliases: Mapping[str, frozenset[str]]) -> None:
-        """Step 6; `aliases` are those in force."""
-        ids = ids_of_rules(snapshot)
-        standing = classify_connections(self._held(snapshot), tenant=TENANT, ids=ids, aliases=aliases)
-        known = frozenset().union(*self._rule_ids.values())
-        ending = {key for key, lacked in standing.lacking.items() if not lacked <= known}
-        self._end(frozenset(ending), EndReason.AUTHORITY_CHANGED)
-        self._rule_ids = ids
 
 
 def _follower_behind() -> Unavailable:
