@@ -29,6 +29,7 @@ from enum import Enum
 from doorward.agent.renewal import Advice
 from doorward.agent.state import AgentState, Problem
 from doorward.core.errors import DoorwardError
+from doorward.core.pauses import double_pause
 from doorward.core.spread import fraction_of
 from doorward.pki.lifecycle import renewal_time
 
@@ -68,7 +69,6 @@ LOCAL = frozenset(
 """What the agent itself refused, and what only a person can mend: `agent status` says so long before the end."""
 
 _SHARE = 8
-_MOST_DOUBLINGS = 10
 _OFTEN = 10
 _LATE = 2 / 3
 """The part of the time between due and end after which a renewal is late: only a third of it is left."""
@@ -235,9 +235,8 @@ def after_deployment(
 
 
 def _pause(failures: int, left: timedelta) -> timedelta:
-    pause: timedelta = FIRST_PAUSE * 2 ** min(failures - 1, _MOST_DOUBLINGS)
     longest = min(LONGEST_PAUSE, left / _SHARE) if left > timedelta(0) else LONGEST_PAUSE
-    return max(FIRST_PAUSE, min(pause, longest))
+    return max(FIRST_PAUSE, double_pause(FIRST_PAUSE, failures - 1, longest))
 
 
 def _jitter(sha: str, count: int) -> float:

@@ -26,6 +26,7 @@ from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address
 
 from doorward.core.factor_kinds import FactorKind
+from doorward.core.pauses import double_pause
 
 FREE, TIGHT_FREE = 5, 1
 FIRST = timedelta(seconds=30)
@@ -39,7 +40,6 @@ passkey check is good."""
 FORGOTTEN_AFTER = timedelta(days=30)
 """Counts are removed after this time without a try."""
 
-_DOUBLINGS = 6
 """30 s doubled six times is more than `LONGEST`."""
 
 
@@ -130,7 +130,7 @@ def admit(
 def wait_after(tries: int, free: int = FREE) -> timedelta:
     """Return how long the next try must wait after that many tries: 0 below `free`, then 30 s to 15 minutes."""
     over = tries - free
-    return timedelta(0) if over < 0 else min(FIRST * 2 ** min(over, _DOUBLINGS), LONGEST)
+    return timedelta(0) if over < 0 else double_pause(FIRST, over, LONGEST)
 
 
 def count_attempt(count: AttemptCount | None, now: datetime) -> AttemptCount:

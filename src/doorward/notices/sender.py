@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from doorward.audit.events import EventType
+from doorward.core.pauses import double_pause
 from doorward.directory.notice_planning import KEPT, NoticePlanner, NoticeRules, load_digest, load_ending
 from doorward.notices.failures import SendFailed
 from doorward.notices.mail import MailServer, send_mail
@@ -34,7 +35,6 @@ PLAN_EVERY = timedelta(minutes=5)
 LEASE = timedelta(minutes=10)
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
 MOST_FAILURES = 30
-_DOUBLINGS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ class NoticeSender:
 
     def _postpone(self, notice: Notice, failed: SendFailed) -> Notice:
         failures = notice.failures + 1
-        pause = min(FIRST_PAUSE * 2 ** min(notice.failures, _DOUBLINGS), LONGEST_PAUSE)
+        pause = double_pause(FIRST_PAUSE, notice.failures, LONGEST_PAUSE)
         over = failed.final or failures >= MOST_FAILURES
         return replace(
             notice,

@@ -16,11 +16,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import MappingProxyType
 
 import structlog
 
 from doorward.core.errors import Unavailable
+from doorward.core.pauses import double_pause
 from doorward.gateway.envoy.process import Orphan, end_process
 from doorward.runtime.children_record import ChildrenRecord
 from doorward.runtime.layout import Layout
@@ -34,6 +36,7 @@ READY_SECONDS = 300.0
 GRACE_SECONDS = 12.0
 SETTLED_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 10.0
+_FIRST_PAUSE = timedelta(seconds=2)
 _READY_TICK_SECONDS = 0.1
 _WATCH_TICK_SECONDS = 0.5
 
@@ -210,7 +213,9 @@ class Up:
 
 def pause_after(failures: int) -> float:
     """Return the seconds to wait before a role is started again, after so many failures in a row."""
-    return 0.0 if failures <= 1 else min(LONGEST_PAUSE_SECONDS, 0.5 * 2.0 ** min(failures, 16))
+    if failures <= 1:
+        return 0.0
+    return double_pause(_FIRST_PAUSE, failures - 2, timedelta(seconds=LONGEST_PAUSE_SECONDS)).total_seconds()
 
 
 def _await_ready(child: _Child, pipe: int, stop: threading.Event) -> bool:

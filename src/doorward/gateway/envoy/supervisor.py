@@ -27,6 +27,7 @@ from pathlib import Path
 import structlog
 
 from doorward.core.errors import DoorwardError, Unavailable
+from doorward.core.pauses import double_pause
 from doorward.core.ports import Clock
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.envoy.admin import AdminClient, check_socket_path
@@ -50,7 +51,7 @@ _SETTLED_SECONDS = 10.0  # if Envoy ran for so long, it is started again without
 _ADDRESS_ERRORS = frozenset(
     {"port-in-use", "port-forbidden", "address-unknown"}
 )  # no configuration changes these
-_FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0  # seconds; doubled at each failure
+_FIRST_DELAY, _LONGEST_DELAY = timedelta(seconds=0.25), timedelta(seconds=30)
 
 
 class Phase(Enum):
@@ -444,9 +445,9 @@ class Supervisor:
 
     def _delay_retry(self) -> None:
         """Delay the next attempt, longer each time: a faulty set-up must not use up the processor."""
-        delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._failures)
-        self._failures = min(self._failures + 1, 16)
-        self._retry_at = self._clock.monotonic() + delay
+        delay = double_pause(_FIRST_DELAY, self._failures, _LONGEST_DELAY)
+        self._failures += 1
+        self._retry_at = self._clock.monotonic() + delay.total_seconds()
 
     def _end_watch(self) -> None:
         self._stopping.set()

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from doorward.audit.events import Event, EventType
 from doorward.audit.values import printable
 from doorward.core.errors import DoorwardError, Unavailable
+from doorward.core.pauses import double_pause
 from doorward.stores.events import new_event
 from doorward.stores.partner_records import EvidenceRecord, PartnerRecord
 from doorward.stores.records import ChangeKind
@@ -36,7 +37,6 @@ LONGEST_RETRY = timedelta(hours=1)
 
 _LEAST = timedelta(seconds=1)
 _SPREAD = 0.1
-_DOUBLINGS = 16
 _SYSTEM = "system"
 _FRACTIONS = 1 << 32
 
@@ -129,5 +129,5 @@ def next_try_after_success(
 
 def next_try_after_failure(now: datetime, refresh: timedelta, failures: int, fraction: float) -> datetime:
     """Return when to fetch next after this many failures in a row, 1 or more; `fraction` is random, 0 to 1."""
-    pause: timedelta = FIRST_RETRY * 2 ** min(failures - 1, _DOUBLINGS)
-    return now + max(min(pause, LONGEST_RETRY, refresh), _LEAST) * (1 - fraction / 2)
+    pause = double_pause(FIRST_RETRY, failures - 1, min(LONGEST_RETRY, refresh))
+    return now + max(pause, _LEAST) * (1 - fraction / 2)
