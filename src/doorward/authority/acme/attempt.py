@@ -18,8 +18,8 @@ from datetime import timedelta
 from cryptography import x509
 
 from doorward.authority.acme.accounts import OpenConversation
-from doorward.authority.acme.admission import count_try
 from doorward.authority.acme.checks import CheckedChain, check_chain
+from doorward.authority.acme.eligibility import count_try
 from doorward.authority.acme.leases import LEASE, RELEASED, Lease
 from doorward.authority.acme.outcomes import earlier_orders
 from doorward.authority.acme.ports import AcmeRefusal, Prover

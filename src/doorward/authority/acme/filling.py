@@ -1,6 +1,6 @@
 """Filling gateways' orders at ACME servers: one order after the other, a part of each at a time.
 
-    1. take the order by a lease, so that no other process works on it; one order at a time per host (admission, leases)
+    1. take the order by a lease, so that no other process works on it; one order at a time per host (eligibility, leases)
     2. the account: made once, its key kept in the key store and used again (accounts, docs/design/0084)
     3. to 5. the try at the server (attempt)
     6. fill the gateway's order and record the event in one transaction; the gateway sees the change and switches (outcomes)
@@ -19,10 +19,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from doorward.authority.acme.accounts import Accounts
-from doorward.authority.acme.admission import find_objection, is_busy
 from doorward.authority.acme.attempt import Attempt, Means, Wait
+from doorward.authority.acme.eligibility import find_objection, is_busy
 from doorward.authority.acme.leases import MOVED, RELEASED, Lease, is_leased
-from doorward.authority.acme.outcomes import fill, record_failure
+from doorward.authority.acme.outcomes import fill, record_failed_try
 from doorward.authority.acme.pauses import LONGEST_LIMIT, DirectoryPauses
 from doorward.authority.acme.ports import AcmeOptions, AcmeRefusal, AcmeTransport, Prover
 from doorward.core.errors import DoorwardError
@@ -143,4 +143,4 @@ class AcmeFilling:
         elif refusal.kind == "rateLimited":
             self.pauses.limit(directory, refusal.retry_after or LONGEST_LIMIT)
         with suppress(AcmeRefusal):  # it moved meanwhile
-            record_failure(self._services, lease, order, refusal, pause=pause)
+            record_failed_try(self._services, lease, order, refusal, pause=pause)

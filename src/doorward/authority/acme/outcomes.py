@@ -87,7 +87,7 @@ def fill(services: Services, lease: Lease, order: OrderRecord, checked: CheckedC
         )
 
 
-def record_failure(
+def record_failed_try(
     services: Services, lease: Lease, order: OrderRecord, refusal: AcmeRefusal, *, pause: timedelta | None
 ) -> None:
     """Note a failed try and when the next one comes.

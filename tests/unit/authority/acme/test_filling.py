@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from doorward.audit.events import EventType
-from doorward.authority.acme.admission import MOST_TRIES
+from doorward.authority.acme.eligibility import MOST_TRIES
 from doorward.authority.acme.leases import LEASE
 from doorward.authority.acme.reporting import list_troubles
 from doorward.authority.orders import answered_orders, fill_order, open_orders, order_status

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from doorward.authority.acme.admission import MOST_TRIES, MOST_TRIES_TOGETHER
 from doorward.authority.acme.conversation import CONVERSATION_SECONDS
+from doorward.authority.acme.eligibility import MOST_TRIES, MOST_TRIES_TOGETHER
 from doorward.authority.acme.leases import LEASE
 from doorward.authority.acme.ports import AcmeRefusal
 from doorward.wire.acme import ChallengeKind
