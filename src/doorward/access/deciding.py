@@ -20,7 +20,7 @@ Not checked: that the peer holds the private key (TLS did), and whether the chan
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -36,6 +36,7 @@ from doorward.access.decision import (
 from doorward.access.decision_events import write_admitted, write_refused
 from doorward.access.inventory_rows import describe_known, describe_verified
 from doorward.core.addresses import parse_address
+from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT, Outcome, Reason, Verdict
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.partners.judging import PendingRegistration, judge_for_partners
@@ -66,6 +67,14 @@ class _Issuers:
     own: Mapping[bytes, KnownIssuer]
     own_sha256: Mapping[str, str]
     partners: Mapping[str, PartnerTrust]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyBasis:
+    """The policy in force with its authorities, for all judgements of one transaction, and its number `seq`."""
+
+    issuers: _Issuers
+    seq: int
 
 
 class AccessDecider:
@@ -127,7 +136,63 @@ class AccessDecider:
             Unavailable: the database cannot be read.
         """
         with self._services.work.read() as stores:
-            self._issuers_of(stores, self._snapshots.current(stores)[0])
+            self._basis(stores)
+
+    def prepared(self, stores: Stores) -> PolicyBasis | None:
+        """Return what judgements of this transaction are based on; None if it must be read first (`prepare`).
+
+        Args:
+            stores: an open read transaction.
+        """
+        found, kept = self._snapshots.loaded(stores), self._issuers
+        if found is None or kept is None or kept.snapshot is not found[0]:
+            return None
+        return PolicyBasis(issuers=kept, seq=found[1])
+
+    def are_own(self, digests: Sequence[str]) -> list[bool]:
+        """Return for each certificate whether it is one of the inventory that an authority of ours issued and that is valid.
+
+        It costs one look-up for each, and judges nothing: the answer may be outdated at once.
+
+        Args:
+            digests: SHA-256 in hexadecimal digits.
+
+        Raises:
+            Unavailable: the database cannot be read.
+        """
+        kept = self._issuers
+        if kept is None:
+            return [False] * len(digests)
+        with self._services.work.read() as stores:
+            records = [stores.certificates.by_sha256(one) for one in digests]
+        return [
+            one is not None and one.state is CertificateState.VALID and one.authority_id in kept.own_sha256
+            for one in records
+        ]
+
+    def decide_own(
+        self, stores: Stores, basis: PolicyBasis, context: ConnectionContext, presented: bytes
+    ) -> AccessDecision | None:
+        """Judge a new connection within a transaction of the caller, if its certificate is of our own inventory.
+
+        Args:
+            stores: an open read transaction.
+            basis: from `prepared` in this transaction.
+            context: the facts about the connection.
+            presented: the peer's leaf certificate in DER.
+
+        Returns:
+            What `decide` would return; None if the certificate is none of our own, also if a partner may have issued it.
+
+        Raises:
+            Unavailable: the database cannot be read.
+        """
+        record = stores.certificates.by_sha256(hashlib.sha256(presented).hexdigest())
+        if record is None or record.authority_id not in basis.issuers.own_sha256:
+            return None
+        now = context.opened_at
+        assessment = self._judge(stores, record, presented, context, now, basis=basis)
+        return self._conclude(assessment, context, presented, now)
 
     def knows(self, presented: bytes | None) -> bool:
         """Return whether a presented certificate is in the inventory, in any state; True if there is no certificate."""
@@ -153,7 +218,9 @@ class AccessDecider:
         sha256 = hashlib.sha256(presented).hexdigest() if presented is not None else ""
         with self._services.work.read() as stores:
             record = stores.certificates.by_sha256(sha256) if sha256 else None
-            return self._judge(stores, record, presented, context, context.opened_at)
+            return self._judge(
+                stores, record, presented, context, context.opened_at, basis=self._basis(stores)
+            )
 
     def reassess_all(
         self, connections: Iterable[tuple[ConnectionContext, str]], now: datetime
@@ -173,7 +240,7 @@ class AccessDecider:
             for context, sha256 in connections:
                 record = stores.certificates.by_sha256(sha256)
                 presented = record.der if record is not None else None
-                assessment = self._judge(stores, record, presented, context, now)
+                assessment = self._judge(stores, record, presented, context, now, basis=self._basis(stores))
                 decisions.append(self._conclude(assessment, context, presented, now))
         return decisions
 
@@ -184,10 +251,12 @@ class AccessDecider:
         presented: bytes | None,
         context: ConnectionContext,
         now: datetime,
+        *,
+        basis: PolicyBasis,
     ) -> ConnectionAssessment:
         """Steps 1 to 5, without the deadline."""
-        snapshot, seq = self._snapshots.current(stores)
-        issuers = self._issuers_of(stores, snapshot)
+        issuers, seq = basis.issuers, basis.seq
+        snapshot = issuers.snapshot
         app = snapshot.policies.get(context.application_id)
         # 1. and 2. the certificate
         judgement, registration = self._judge_certificate(
@@ -340,11 +409,12 @@ class AccessDecider:
         longest = opened_at + self._lifetime
         return longest if ends is None else min(longest, ends)
 
-    def _issuers_of(self, stores: Stores, snapshot: PolicySnapshot) -> _Issuers:
+    def _basis(self, stores: Stores) -> PolicyBasis:
+        snapshot, seq = self._snapshots.current(stores)
         kept = self._issuers
         if kept is None or kept.snapshot is not snapshot:
             kept = self._issuers = _load_issuers(stores, snapshot)
-        return kept
+        return PolicyBasis(issuers=kept, seq=seq)
 
 
 def _find_sessions(

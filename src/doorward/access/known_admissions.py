@@ -30,7 +30,7 @@ from doorward.core.names import PORTAL_APPLICATION
 from doorward.policy.model import AppPolicy
 from doorward.stores.affected_ids import affected_ids
 from doorward.stores.policy_snapshot import SNAPSHOT_CHANGES
-from doorward.stores.protocols import UnitOfWork
+from doorward.stores.protocols import Stores
 from doorward.stores.records import ChangeRecord
 
 LONGEST = timedelta(minutes=10)
@@ -93,12 +93,10 @@ class KnownAdmissions(Generic[V]):
     Only admitted certificates of our own get in, so a stranger can neither fill it nor push anybody out.
 
     Args:
-        work: the database.
         most_bytes: memory, as the caller weighs it.
     """
 
-    def __init__(self, work: UnitOfWork, *, most_bytes: int = MOST_BYTES) -> None:
-        self._work = work
+    def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:
         self._room = most_bytes
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, _Known[V]] = OrderedDict()
@@ -110,22 +108,24 @@ class KnownAdmissions(Generic[V]):
         """Return how many admissions are known."""
         return len(self._kept)
 
-    def confirm(self) -> int:
+    def confirm(self, stores: Stores) -> int:
         """Read the change sequence, forget what changed, and return its number; for one thread at a time.
 
         Nothing is kept before the first call.
 
+        Args:
+            stores: an open read transaction; a judgement in the same one has the number that is returned.
+
         Raises:
             Unavailable: the database cannot be read; the caller refuses.
         """
-        with self._work.read() as stores:
-            read = stores.changes.since(self._seq - 1, _BATCH + 1)
-            if len(read) > _BATCH:  # also at the first call
-                head = stores.changes.head()
-                read = stores.changes.since(head - 1, 1)
-                changed: Sequence[ChangeRecord] | None = None
-            else:
-                changed = self._after_last(read)
+        read = stores.changes.since(self._seq - 1, _BATCH + 1)
+        if len(read) > _BATCH:  # also at the first call
+            head = stores.changes.head()
+            read = stores.changes.since(head - 1, 1)
+            changed: Sequence[ChangeRecord] | None = None
+        else:
+            changed = self._after_last(read)
         with self._lock:
             if changed is None:
                 self._forget_all()

@@ -106,15 +106,26 @@ class PolicySnapshots:
         Raises:
             NotFound, IntegrityError: as `current_document`.
         """
-        kept, seq = self._kept, stores.changes.head()
-        if kept is not None and (kept[1] == seq or _is_valid(stores, since=kept[1], until=seq)):
-            found = kept[0], seq
-        else:
+        found, seq = self._find(stores)
+        if found is None:
             # Two threads may both load it, and the one with the older transaction may finish later. That costs
             # another load, but never gives a wrong answer, because the snapshot is stored with its number.
-            found = load_snapshot(stores), seq
-        self._kept = found
-        return found
+            found = load_snapshot(stores)
+        self._kept = found, seq
+        return found, seq
+
+    def loaded(self, stores: Stores) -> tuple[PolicySnapshot, int] | None:
+        """Return the same as `current`, or None if it would have to be loaded, which may take long."""
+        found, seq = self._find(stores)
+        if found is None:
+            return None
+        self._kept = found, seq
+        return found, seq
+
+    def _find(self, stores: Stores) -> tuple[PolicySnapshot | None, int]:
+        kept, seq = self._kept, stores.changes.head()
+        is_valid = kept is not None and (kept[1] == seq or _is_valid(stores, since=kept[1], until=seq))
+        return kept[0] if kept is not None and is_valid else None, seq
 
 
 def _is_valid(stores: Stores, *, since: int, until: int) -> bool:

@@ -15,6 +15,7 @@ from doorward.core.entities import Outcome, Reason
 from doorward.core.errors import NotFound, Unavailable
 from doorward.directory import principals as directory
 from doorward.directory import removal
+from doorward.stores.policy_snapshot import PolicySnapshots
 from tests.support.certificates.issuing import toy_ca
 from tests.support.ports import NOON
 from tests.support.world import DOCUMENT, OPERATOR, TRUST_DOMAIN, empty_world
@@ -293,3 +294,45 @@ def test_rules_see_the_certificate_that_was_found_good(world) -> None:
     assert subject.certificate.content.uris == ("spiffe://corp.example/person/alice",)
     assert subject.certificate.content.key == "ec-p256"
     assert world.decide(toy_ca().leaf("alice").der).subject is None
+
+
+def test_a_judgement_within_a_transaction_needs_a_policy_that_is_loaded(world):
+    """Nothing is loaded then: not before `prepare`, and not after a newer policy; after other changes it is ready."""
+    decider = world.decider()
+    with world.work.read() as stores:
+        assert decider.prepared(stores) is None
+    decider.prepare()
+    held = world.issue("alice")
+    with world.work.read() as stores:
+        basis = decider.prepared(stores)
+        assert basis.seq == world.head()
+        decision = decider.decide_own(stores, basis, world.context(), held.der)
+        assert decider.decide_own(stores, basis, world.context(), toy_ca().der) is None
+    assert decision.verdict == world.decide(held.der).verdict
+    policies.apply_document(world.services, DOCUMENT.replace("9000", "9009"), file="t.yaml", actor=OPERATOR)
+    with world.work.read() as stores:
+        assert decider.prepared(stores) is None
+
+
+def test_authorities_are_loaded_before_a_judgement_within_a_transaction(world):
+    """A newer policy that another part of the process has loaded already is not enough."""
+    snapshots = PolicySnapshots()
+    decider = world.decider(snapshots=snapshots)
+    decider.prepare()
+    policies.apply_document(world.services, DOCUMENT.replace("9000", "9009"), file="t.yaml", actor=OPERATOR)
+    with world.work.read() as stores:
+        assert snapshots.loaded(stores) is None
+        snapshots.current(stores)
+        assert snapshots.loaded(stores) is not None
+        assert decider.prepared(stores) is None
+
+
+def test_valid_certificates_of_our_own_are_told_apart(world):
+    """A revoked one, one without a row and, before the policy is loaded, every one is not among them."""
+    decider = world.decider()
+    alice, bob = world.issue("alice"), world.issue("bob")
+    revocation.revoke(world.services, bob.record.id, RevocationReason.KEY_COMPROMISE, actor=OPERATOR)
+    digests = [alice.record.sha256, bob.record.sha256, "00" * 32]
+    assert decider.are_own(digests) == [False, False, False]
+    decider.prepare()
+    assert decider.are_own(digests) == [True, False, False]

@@ -31,9 +31,15 @@ def world() -> World:
 
 def known_in(world: World, **options: int) -> KnownAdmissions[str]:
     """Known admissions that have read the sequence."""
-    known = KnownAdmissions[str](world.work, **options)
-    known.confirm()
+    known = KnownAdmissions[str](**options)
+    confirm(known, world)
     return known
+
+
+def confirm(known: KnownAdmissions[str], world: World) -> int:
+    """Read the change sequence."""
+    with world.work.read() as stores:
+        return known.confirm(stores)
 
 
 def note(world: World, kind: ChangeKind, subject: str) -> None:
@@ -138,7 +144,7 @@ def test_each_kind_of_change_forgets_what_it_may_concern(world: World, kind: Cha
     assert bob.certificate is not None
     subject = alice.certificate.principal_id if kind is ChangeKind.PRINCIPAL else alice.certificate.id
     note(world, kind, subject)
-    assert known.confirm() == world.head()
+    assert confirm(known, world) == world.head()
     assert known.find("alice", NOON) is None
     others = kind in SNAPSHOT_CHANGES or kind is ChangeKind.GROUP
     assert (known.find("bob", NOON) is None) is others
@@ -149,9 +155,9 @@ def test_a_change_before_the_judgement_forgets_nothing(world: World) -> None:
     known = known_in(world)
     note(world, ChangeKind.GROUP, "grp_a")
     keep(world, known)
-    known.confirm()
+    confirm(known, world)
     assert known.find("alice", NOON) is not None
-    assert known.confirm() == world.head()
+    assert confirm(known, world) == world.head()
 
 
 def test_a_judgement_older_than_the_last_confirmation_is_not_kept(world: World) -> None:
@@ -159,14 +165,14 @@ def test_a_judgement_older_than_the_last_confirmation_is_not_kept(world: World) 
     known = known_in(world)
     decision = world.decide(world.issue("alice").der)
     note(world, ChangeKind.CERTIFICATE, "crt_other")
-    known.confirm()
+    confirm(known, world)
     known.keep("alice", decision, "value", 1)
     assert known.find("alice", NOON) is None
 
 
 def test_nothing_is_kept_before_the_first_confirmation(world: World) -> None:
     """Before that, a database that is put back could not be noticed."""
-    known = KnownAdmissions[str](world.work)
+    known = KnownAdmissions[str]()
     keep(world, known)
     assert len(known) == 0
 
@@ -175,26 +181,26 @@ def test_an_empty_sequence_is_borne() -> None:
     """Before the authority is founded there is nothing to read."""
     world = found_world()
     world.work.state.changes.clear()
-    known = KnownAdmissions[str](world.work)
-    assert known.confirm() == 0
+    known = KnownAdmissions[str]()
+    assert confirm(known, world) == 0
     note(world, ChangeKind.PRINCIPAL, "per_a")
-    assert known.confirm() == 1
+    assert confirm(known, world) == 1
 
 
 def test_a_database_that_was_put_back_forgets_everything(world: World) -> None:
     """If the last change that was read is missing, or is another one, no admission is true any more."""
     known = known_in(world)
     keep(world, known)
-    known.confirm()
+    confirm(known, world)
     del world.work.state.changes[world.head()]
-    assert known.confirm() == 0
+    assert confirm(known, world) == 0
     assert len(known) == 0
-    known.confirm()
+    confirm(known, world)
     keep(world, known)
-    known.confirm()
+    confirm(known, world)
     last = world.head()
     world.work.state.changes[last] = replace(world.work.state.changes[last], subject="crt_other")
-    known.confirm()
+    confirm(known, world)
     assert len(known) == 0
 
 

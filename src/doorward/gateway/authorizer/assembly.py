@@ -17,6 +17,7 @@ from doorward.gateway.authorizer.calls import Call
 from doorward.gateway.authorizer.facts import FactsBuilder
 from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.judging import Authorizer, AuthorizerPorts
+from doorward.gateway.authorizer.own_judging import OwnJudge
 from doorward.gateway.authorizer.rounds import RoundParts, Rounds
 from doorward.gateway.authorizer.templates import AdmissionTemplate, keep_admission
 from doorward.gateway.connections.registry import ConnectionRegistry
@@ -46,24 +47,28 @@ class AssembledAuthorizer:
         gate: PolicyGate,
         signer: AssertionSigner,
     ) -> None:
-        self._known = KnownAdmissions[AdmissionTemplate](services.work)
+        self._work = services.work
+        self._known = KnownAdmissions[AdmissionTemplate]()
         ports = replace(ports, admitted=lambda *admitted: keep_admission(self._known, *admitted))
         authorizer = Authorizer(
             ports, decider, connections=connections, gate=gate, signer=signer, clock=services.clock
         )
         self.authorizer, self.meter = authorizer, authorizer.meter
         self._alone = ThreadedAnswerer(authorizer.check, services.clock)
+        facts = FactsBuilder(signer, ports.application_name)
         parts = RoundParts(
             ports=ports,
             find_all=find_all,
+            work=services.work,
             decider=decider,
             connections=connections,
             gate=gate,
-            facts=FactsBuilder(signer, ports.application_name),
+            facts=facts,
             recorder=AdmissionRecorder(services),
             clock=services.clock,
         )
-        self._rounds = Rounds(parts, authorizer, self._known, self._alone)
+        judge = OwnJudge(decider, gate, facts)
+        self._rounds = Rounds(parts, authorizer, self._known, self._alone, judge)
 
     def start(self) -> None:
         """Read where the change sequence is, and start the threads.
@@ -71,7 +76,8 @@ class AssembledAuthorizer:
         Raises:
             Unavailable: the database cannot be read.
         """
-        self._known.confirm()
+        with self._work.read() as stores:
+            self._known.confirm(stores)
         self._alone.start()
 
     def stop(self) -> None:

@@ -62,6 +62,11 @@ class PolicyGate:
         with self._condition:
             return self._recent.get(application_id, ())
 
+    def enforced(self, application_id: str) -> AppPolicy | None:
+        """Return the policy that Envoy enforces for an application now."""
+        with self._condition:
+            return self._enforced.get(application_id)
+
     def has_refusal_page(self, application_id: str) -> bool:
         """Return whether Envoy answers every refused connection of this application with a page."""
         with self._condition:

@@ -1,18 +1,19 @@
-"""Rounds: the calls that came together and repeat a known admission are answered together.
+"""Rounds: calls that came together are answered together, if they repeat a known admission or take few look-ups.
 
 The steps are those of `judging`, each done once for all calls of a round:
 1. read application, run of Envoy and both ends from each call's metadata;
 2. ask the kernel for all sockets in one batch; each must be established;
 3. register all as pending, under one lock;
 4. the change sequence must have been read within `max_staleness`;
-5. confirm at which number the known admissions are still true (`access.known_admissions`), and look each one up again;
-   Envoy must enforce the policy of each now. Make each answer: what cannot be answered is not recorded as admitted;
+5. in one transaction: confirm at which number the known admissions are still true (`access.known_admissions`), and look each
+   one up again; judge the certificates of our own that are not known (own_judging). Envoy must enforce the policy of each
+   now. Make each answer: what cannot be answered is not recorded as admitted;
 6. admit all under one lock, with one write to the journal, at that number;
 7. make all decisions durable: one block, one commit;
 8. look again: answer each connection, unless a change ended it meanwhile.
-A call is handed to the threads that judge one connection at a time (`answering`) if its certificate is not known, if its
-admission was forgotten, if Envoy does not enforce its policy yet, or if a change between the steps 5 and 6 concerns it. So a
-slow judgement delays no round. An error of one call refuses that call; an error of a common step refuses the calls of its round.
+A call is handed to the threads that judge one connection at a time (`answering`) if its certificate is neither known nor picked,
+if its admission was forgotten, if its judgement is no admission that may be repeated, if Envoy does not enforce its policy yet,
+or if a change between the steps 5 and 6 concerns it. So a slow judgement delays no round. An error of one call refuses that call; an error of a common step refuses the calls of its round.
 
 Not here: the judgement (`access.deciding`, judging), and what is kept of an admission (templates).
 """
@@ -40,12 +41,14 @@ from doorward.gateway.authorizer.gate import PolicyGate
 from doorward.gateway.authorizer.identifying import CallIdentity, begin_pending, read_identity
 from doorward.gateway.authorizer.judging import Authorizer, AuthorizerPorts
 from doorward.gateway.authorizer.measuring import ALLOWED, ConnectionMeter, Step
-from doorward.gateway.authorizer.templates import AdmissionTemplate
+from doorward.gateway.authorizer.own_judging import OwnJudge
+from doorward.gateway.authorizer.templates import AdmissionTemplate, keep_template
 from doorward.gateway.connections.connection import LiveConnection, PendingConnection
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import SocketFacts
 from doorward.stores.certificate_choice import CertificateChoice
+from doorward.stores.protocols import Stores, UnitOfWork
 
 MOST_TOGETHER = 128
 """Calls of one round: the follower waits for the registry's lock for at most two milliseconds."""
@@ -59,15 +62,23 @@ Find = Callable[[Sequence[tuple[Endpoint, Endpoint]]], list[SocketFacts | Unavai
 
 @dataclass(slots=True)
 class _Entry:
-    """A call on its way through a round; each step sets one field more. `done`: it was answered or handed over."""
+    """A call on its way through a round; each step sets one field more.
+
+    Args:
+        presented: the certificate in DER, if it is not known and was picked.
+        is_new: the template was made in this round.
+        done: it was answered or handed over.
+    """
 
     call: Call
+    presented: bytes | None = None
     identity: CallIdentity | None = None
     pending: PendingConnection | None = None
     template: AdmissionTemplate | None = None
     deadline: datetime | None = None
     live: LiveConnection | None = None
     answer: CheckResult | None = None
+    is_new: bool = False
     done: bool = False
 
 
@@ -78,12 +89,14 @@ class RoundParts:
     Args:
         ports: the same as the authorizer's.
         find_all: asks the kernel for many connections.
+        work: the database.
         facts: builds facts and signs assertions.
         recorder: makes decisions durable.
     """
 
     ports: AuthorizerPorts
     find_all: Find
+    work: UnitOfWork
     decider: AccessDecider
     connections: ConnectionRegistry
     gate: PolicyGate
@@ -100,6 +113,7 @@ class Rounds:
         authorizer: refuses, and counts.
         known: the admissions that may be repeated.
         alone: answers the other calls, one connection at a time.
+        judge: judges certificates of our own that are not known.
     """
 
     def __init__(
@@ -108,7 +122,9 @@ class Rounds:
         authorizer: Authorizer,
         known: KnownAdmissions[AdmissionTemplate],
         alone: Answerer,
+        judge: OwnJudge,
     ) -> None:
+        self._judge = judge
         self._parts = parts
         self._authorizer = authorizer
         self._known = known
@@ -119,18 +135,19 @@ class Rounds:
     def answer_all(self, calls: Sequence[Call]) -> None:
         """Answer the calls; the newest are answered first, as Envoy gives up what waits long."""
         now = self._parts.clock.now()
-        known: list[Call] = []
-        others: list[Call] = []
-        for call in calls:
-            (others if self._known.find(_key(call), now) is None else known).append(call)
+        unknown = [call for call in calls if self._known.find(_key(call), now) is None]
+        picked = self._judge.pick(unknown) if unknown else {}
+        others = [call for place, call in enumerate(unknown) if place not in picked]
         if others:
             self._alone.answer_all(others)
-        for end in range(len(known), 0, -MOST_TOGETHER):
-            self._answer_some(known[max(0, end - MOST_TOGETHER) : end])
+        left_out = {id(call) for call in others}
+        presented = {id(unknown[place]): der for place, der in picked.items()}
+        together = [_Entry(call, presented.get(id(call))) for call in calls if id(call) not in left_out]
+        for end in range(len(together), 0, -MOST_TOGETHER):
+            self._answer_some(together[max(0, end - MOST_TOGETHER) : end])
 
-    def _answer_some(self, calls: Sequence[Call]) -> None:
+    def _answer_some(self, entries: Sequence[_Entry]) -> None:
         began = time.perf_counter()
-        entries = [_Entry(call) for call in calls]
         try:
             self._run(entries)
         except Exception as error:  # noqa: BLE001  fail closed after any error, and go on serving
@@ -152,8 +169,10 @@ class Rounds:
         # 4. freshness, 5. what is known
         if not self._parts.ports.fresh():
             raise Unavailable(Reason.KNOWLEDGE_STALE.value, "the change sequence was not read lately")
-        seq = self._known.confirm()
-        left = self._prepare(self._look_up(left))
+        with self._parts.work.read() as stores:
+            seq = self._known.confirm(stores)
+            self._find_templates(left, stores)
+        left = self._prepare(self._enforced(left))
         self._meter.note(Step.JUDGE, time.perf_counter() - began, len(left))
         left = self._record(self._admit(left, seq))
         self._answer(left)
@@ -208,13 +227,27 @@ class Rounds:
         pending = [one.pending for one in entries if one.pending is not None]
         return self._without(entries, self._parts.connections.begin_all(pending))
 
-    def _look_up(self, entries: Sequence[_Entry]) -> list[_Entry]:
-        """Step 5: what is still known, and what Envoy enforces."""
+    def _find_templates(self, entries: Sequence[_Entry], stores: Stores) -> None:
+        """Step 5: what is still known, and what is judged now; a certificate that came twice is judged once."""
         now = self._parts.clock.now()
+        judged: dict[tuple[str, str], AdmissionTemplate | None] = {}
+        judgements = self._judge.begin(stores) if any(one.presented for one in entries) else None
+        for one in entries:
+            key = _key(one.call)
+            one.template = self._known.find(key, now)
+            if one.template is not None or one.presented is None or judgements is None:
+                continue
+            if key not in judged:
+                assert one.pending is not None
+                judged[key] = judgements.judge(one.pending, one.presented)
+            one.template, one.is_new = judged[key], True
+
+    def _enforced(self, entries: Sequence[_Entry]) -> list[_Entry]:
+        """Step 5: hand over what has no template, or one that Envoy does not enforce."""
         enforced: dict[int, bool] = {}
         left = []
         for one in entries:
-            template = one.template = self._known.find(_key(one.call), now)
+            template = one.template
             if template is not None:
                 place = id(template.policy)
                 if place not in enforced:
@@ -313,6 +346,7 @@ class Rounds:
         """Step 8."""
         cookies = [one.live.cookie if one.live else 0 for one in entries]
         answered = 0
+        new: dict[tuple[str, str], AdmissionTemplate] = {}
         for one, kept in zip(entries, self._parts.connections.get_all(cookies), strict=True):
             answer, live = one.answer, one.live
             if answer is None or live is None or kept is None or kept.decision != live.decision:
@@ -320,6 +354,10 @@ class Rounds:
                 continue
             answered += 1
             self._reply(one, answer, counted=True)
+            if one.is_new and one.template is not None:
+                new[_key(one.call)] = one.template
+        for key, template in new.items():
+            keep_template(self._known, key, template)
         if answered:
             self._meter.count(ALLOWED, answered)
 

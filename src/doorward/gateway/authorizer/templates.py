@@ -33,6 +33,8 @@ _ASSERTION = ConnectionFact.ASSERTION.value
 _BYTES = 6_000
 """Memory of a template beside the texts that grow with the certificate: measured, and rounded up."""
 
+_NOT_KEPT = "an admission cannot be kept; the certificate is judged each time"
+
 _log = structlog.get_logger("doorward.authorizer")
 
 _parse_source = lru_cache(4096)(parse_address)
@@ -151,9 +153,28 @@ def keep_admission(
         facts: what Envoy gets.
     """
     try:
-        if is_repeatable(decision, live.application_id) and is_whole(facts):
-            template = AdmissionTemplate(live, decision, facts)
-            weight = template.weight + len(certificate)
-            known.keep((live.application_id, certificate), decision, template, weight)
+        template = build_template(live, decision, facts)
     except Exception:  # noqa: BLE001  see above
-        _log.exception("an admission cannot be kept; the certificate is judged each time")
+        _log.exception(_NOT_KEPT)
+        return
+    if template is not None:
+        keep_template(known, (live.application_id, certificate), template)
+
+
+def build_template(
+    live: LiveConnection, decision: AccessDecision, facts: Mapping[str, str]
+) -> AdmissionTemplate | None:
+    """Return the template of an admission; None if it must not be repeated."""
+    if not is_repeatable(decision, live.application_id) or not is_whole(facts):
+        return None
+    return AdmissionTemplate(live, decision, facts)
+
+
+def keep_template(
+    known: KnownAdmissions[AdmissionTemplate], key: tuple[str, str], template: AdmissionTemplate
+) -> None:
+    """Keep a template by application and certificate; this never raises, because its connection is admitted already."""
+    try:
+        known.keep(key, template.decision, template, template.weight + len(key[1]))
+    except Exception:  # noqa: BLE001  see above
+        _log.exception(_NOT_KEPT)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.access.deciding import AccessDecider
+from doorward.access.deciding import AccessDecider, PolicyBasis
 from doorward.access.decision import AccessDecision, ConnectionContext
 from doorward.audit.events import Event
 from doorward.core.errors import DoorwardError
@@ -29,6 +30,7 @@ from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
 from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import SocketFacts, TcpState
 from doorward.stores.certificate_choice import CertificateChoice
+from doorward.stores.protocols import Stores
 from tests.support.ports import FakeClock, PlainKeys
 from tests.support.world import Held, World, found_world
 from tests.unit.gateway.live import LOCAL
@@ -46,12 +48,34 @@ class Interrupted:
         self._decider = decider
         self.afterwards: Iterator[Callable[[], object]] = iter(())
         self.judgements: list[AccessDecision] = []
+        self.in_rounds: list[AccessDecision] = []
+        self.is_prepared = True
 
     def decide(self, context: ConnectionContext, presented: bytes | None) -> AccessDecision:
         decision = self._decider.decide(context, presented)
         self.judgements.append(decision)
         next(self.afterwards, lambda: None)()
         return decision
+
+    def decide_own(
+        self, stores: Stores, basis: PolicyBasis, context: ConnectionContext, presented: bytes
+    ) -> AccessDecision | None:
+        decision = self._decider.decide_own(stores, basis, context, presented)
+        if decision is not None:
+            self.in_rounds.append(decision)
+        return decision
+
+    def prepared(self, stores: Stores) -> PolicyBasis | None:
+        return self._decider.prepared(stores) if self.is_prepared else None
+
+    def prepare(self) -> None:
+        self._decider.prepare()
+
+    def are_own(self, digests: Sequence[str]) -> list[bool]:
+        return self._decider.are_own(digests)
+
+    def deadline_of(self, decision: AccessDecision, opened_at: datetime) -> datetime:
+        return self._decider.deadline_of(decision, opened_at)
 
     def knows(self, presented: bytes | None) -> bool:
         return self._decider.knows(presented)
@@ -109,7 +133,8 @@ class Place:
         self.recorded.append(event)
 
     def in_force(self) -> None:
-        """Make Envoy enforce the newest policy."""
+        """Make Envoy enforce the newest policy, after the follower has read it."""
+        self.decider.prepare()
         self.gate.open(self.world.snapshot())
 
     def name_of(self, application_id: str) -> str:

@@ -15,6 +15,7 @@ from doorward.gateway.authorizer.assertions import AssertionSigner
 from doorward.gateway.authorizer.calls import Call, CheckResult
 from doorward.gateway.authorizer.facts import FactsBuilder
 from doorward.gateway.authorizer.judging import Authorizer, AuthorizerPorts
+from doorward.gateway.authorizer.own_judging import OwnJudge
 from doorward.gateway.authorizer.rounds import RoundParts, Rounds
 from doorward.gateway.authorizer.templates import AdmissionTemplate, keep_admission
 from doorward.gateway.connections.endpoints import Endpoint, parse_endpoint
@@ -83,8 +84,8 @@ class RoundPlace:
         self.hooks = Hooks()
         self.name_of: Callable[[str], str] = inner.name_of
         self.note_over_limit: Callable[[AccessDecision], object] = inner.over_limit.append
-        self.known = KnownAdmissions[AdmissionTemplate](inner.world.work)
-        self.known.confirm()
+        self.known = KnownAdmissions[AdmissionTemplate]()
+        self.confirm()
         signer = AssertionSigner(KEY, issuer="https://corp.example/gateway-1")
         self.ports = AuthorizerPorts(
             find=lambda local, remote: inner.sockets.get((local, remote)),
@@ -107,18 +108,33 @@ class RoundPlace:
             clock=inner.world.clock,
         )
         self.alone = Alone(self)
+        facts = FactsBuilder(signer, lambda one: self.name_of(one))  # noqa: PLW0108  tests change it
         parts = RoundParts(
             ports=self.ports,
             find_all=self._find_all,
-            decider=inner.world.decider(),
+            work=inner.world.work,
+            decider=inner.decider,  # type: ignore[arg-type]  # as above
             connections=inner.connections,
             gate=inner.gate,
-            facts=FactsBuilder(signer, lambda one: self.name_of(one)),  # noqa: PLW0108  tests change it
+            facts=facts,
             recorder=HookedRecorder(self),
             clock=inner.world.clock,
         )
-        self.rounds = Rounds(parts, self.authorizer, self.known, self.alone)
+        self.judge_seconds = 0.0
+        judge = OwnJudge(parts.decider, inner.gate, facts, thread_time=self._thread_time)
+        self.rounds = Rounds(parts, self.authorizer, self.known, self.alone, judge)
         self.errors: dict[Endpoint, Unavailable] = {}
+        self.asked: list[Endpoint] = []
+        self._recorded = 0
+
+    def _thread_time(self) -> float:
+        """Each judgement of a round takes `judge_seconds`."""
+        return len(self.inner.decider.in_rounds) * self.judge_seconds
+
+    def confirm(self) -> int:
+        """Read the change sequence."""
+        with self.inner.world.work.read() as stores:
+            return self.known.confirm(stores)
 
     def _note(self, decision: AccessDecision) -> None:
         self.note_over_limit(decision)
@@ -133,6 +149,7 @@ class RoundPlace:
 
     def _find_all(self, pairs: Sequence[tuple[Endpoint, Endpoint]]) -> list[SocketFacts | Unavailable | None]:
         self.hooks.run("before_begin")
+        self.asked += [remote for _, remote in pairs]
         return [self.errors.get(pair[1]) or self.inner.sockets.get(pair) for pair in pairs]
 
     @property
@@ -168,6 +185,11 @@ class RoundPlace:
         assert answers.keys() == set(numbers)
         return answers
 
+    def ask_alone(self, held: Held | None, number: int, **changed: str) -> CheckResult:
+        """Ask about a new socket without rounds."""
+        call = self.call(held, number, {}, **changed)
+        return self.authorizer.check(call.certificate, call.metadata)
+
     def learn(self, held: Held, **changed: str) -> None:
         """Let the certificate be judged once, so that it is known; its connection ends."""
         self.ask(held, 9_999, **changed)
@@ -176,15 +198,23 @@ class RoundPlace:
         self.alone.calls.clear()
         self.inner.recorded.clear()
         self.inner.decider.judgements.clear()
+        self.inner.decider.in_rounds.clear()
+        self._recorded = len(self.inner.world.work.events)
 
     def events(self) -> list[Event]:
-        """Return the durable events of repeated admissions."""
-        return [one for one in self.inner.world.work.events if one.type.value == "connection:admitted"]
+        """Return the durable events of rounds since `learn`."""
+        events = self.inner.world.work.events[self._recorded :]
+        return [one for one in events if one.type.value == "connection:admitted"]
 
     @property
     def judged(self) -> list[AccessDecision]:
         """The decisions of single judgements since `learn`."""
         return self.inner.decider.judgements
+
+    @property
+    def judged_together(self) -> list[AccessDecision]:
+        """The decisions that were made within rounds since `learn`."""
+        return self.inner.decider.in_rounds
 
 
 def application(place: RoundPlace, name: str) -> dict[str, str]:

@@ -32,20 +32,10 @@ def refused(result: CheckResult, reason: str) -> None:
     assert result.reasons == (reason,)
 
 
-def test_an_unknown_certificate_is_judged_alone_and_then_known(rounds: RoundPlace) -> None:
-    """The first connection of a certificate is judged; the next one repeats the admission."""
-    alice = rounds.inner.world.issue("alice")
-    assert rounds.ask(alice, 1)[1].facts is not None
-    assert len(rounds.judged) == 1
-    assert rounds.ask(alice, 2)[2].facts is not None
-    assert len(rounds.judged) == 1
-    assert len(rounds.connections) == 2
-
-
 def test_a_repeated_admission_has_the_facts_of_a_judgement(rounds: RoundPlace) -> None:
     """Every fact is as a judgement gives it, but for the decision's id; the rendered answer has the same facts."""
     alice = rounds.inner.world.issue("alice")
-    judged = rounds.ask(alice, 1)[1]
+    judged = rounds.ask_alone(alice, 1)
     repeated = rounds.ask(alice, 2)[2]
     assert judged.facts is not None
     assert repeated.facts is not None
@@ -59,7 +49,7 @@ def test_a_repeated_admission_has_the_facts_of_a_judgement(rounds: RoundPlace) -
 def test_a_repeated_admission_makes_the_connection_of_a_judgement(rounds: RoundPlace) -> None:
     """The registry gets the same connection, with its own socket, source, time and decision."""
     alice = rounds.inner.world.issue("alice")
-    rounds.ask(alice, 1)
+    rounds.ask_alone(alice, 1)
     rounds.inner.world.clock.turn(seconds=90)
     answer = rounds.ask(alice, 2)[2]
     judged, repeated = rounds.connections.get(1), rounds.connections.get(2)
@@ -172,10 +162,10 @@ def test_an_admission_ends_with_its_certificate(rounds: RoundPlace) -> None:
     rounds.learn(alice)
     rounds.inner.world.clock.turn(minutes=-5)
     assert rounds.ask(alice, 1)[1].facts is not None
-    assert len(rounds.judged) == 1
+    assert len(rounds.judged_together) == 1
     rounds.inner.world.clock.turn(minutes=11)
     assert rounds.ask(alice, 2)[2].facts is not None
-    assert len(rounds.judged) == 2
+    assert len(rounds.judged_together) == 2
     ends = alice.record.not_after + timedelta(seconds=1)
     rounds.inner.world.clock.turn(seconds=(ends - rounds.inner.world.clock.now()).total_seconds() - 1)
     rounds.ask(alice, 3)
@@ -260,7 +250,7 @@ def test_an_admission_that_cannot_be_kept_is_judged_each_time(
     alice = rounds.inner.world.issue("alice")
     for number in (1, 2):
         assert rounds.ask(alice, number)[number].facts is not None
-    assert len(rounds.judged) == 2
+    assert len(rounds.judged_together) == 2
 
 
 def test_two_calls_about_one_socket_leave_one_connection(rounds: RoundPlace) -> None:

@@ -1,4 +1,4 @@
-"""Known admissions against judgements: after any sequence of changes both give the same facts.
+"""Known admissions and judgements of rounds against single judgements: after any sequence of changes all give the same facts.
 
 It finds a fact that a judgement reads and that changes without a number in the change sequence.
 """
@@ -47,7 +47,7 @@ class Walk:
         self.dice = random.Random(seed)
         self.door = Door(place)
         self.held: list[Held] = [self.door.alice, self.door.bob, self.door.world.issue("sensor-1")]
-        self.repeated = 0
+        self.repeated = self.together = 0
         self._number = 10_000
 
     def change(self, *, is_last: bool) -> None:
@@ -65,9 +65,13 @@ class Walk:
         rounds = self.door.rounds
         for held, name in product(self.held, self.door.world.snapshot().ids):
             where = application(rounds, name)
-            before = len(rounds.judged)
+            before, together = len(rounds.judged), len(rounds.judged_together)
             by_round = rounds.ask(held, self._next(), **where)[self._number]
-            self.repeated += len(rounds.judged) == before and by_round.facts is not None
+            if len(rounds.judged) == before and by_round.facts is not None:
+                if len(rounds.judged_together) == together:
+                    self.repeated += 1
+                else:
+                    self.together += 1
             call = rounds.call(held, self._next(), {}, **where)
             judged = rounds.authorizer.check(call.certificate, call.metadata)
             assert _facts(by_round) == _facts(judged), (name, by_round.reasons, judged.reasons)
@@ -141,3 +145,4 @@ def test_a_known_admission_is_what_a_judgement_would_say(place: Place, seed: int
         walk.change(is_last=step >= STEPS - 8)
         walk.compare()
     assert walk.repeated
+    assert walk.together
