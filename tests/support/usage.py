@@ -2,7 +2,8 @@
 
 Memory is what the processes wrote themselves (anonymous pages, in memory or swapped out; those that processes share count
 once). Pages of files are left out: the kernel drops and reads them as it likes. A series is judged by its second half, because
-caches fill in the first: a line is fitted to it, and `growth` is what that line rises by within the half.
+caches fill in the first: a line is fitted to it, and `growth` is what that line rises by within the half. What still fills in
+the second half is named where the bound is (docs/design/0114).
 """
 
 from __future__ import annotations
