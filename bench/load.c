@@ -5,7 +5,8 @@
  * MODE         new:   each request on a new connection with a full handshake; COUNT connections in all.
  *              storm: all at once, from many addresses of loopback; who is refused comes again after a second, and who is served stays.
  *              visit: as storm, but who is served leaves.
- *              keep:  CONNECTIONS are opened first with a request each, unmeasured; then COUNT requests go over them.
+ *              keep:  CONNECTIONS are opened first with a request each, unmeasured; then COUNT requests go over them,
+ *                     at most 256 at once.
  *              plain: as keep, without TLS.
  * NAME         the server name (SNI).
  * REQUESTS     a file of requests as they are, each after a line with its length in decimal; sent in turn.
@@ -36,7 +37,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUFFER = 65536, MOST_CONTEXTS = 4096, SILENT_SECONDS = 30, PER_ADDRESS = 10000 };
+enum { BUFFER = 65536, MOST_CONTEXTS = 4096, SILENT_SECONDS = 30, MOST_AT_ONCE = 256, PER_ADDRESS = 10000 };
 static const double PAUSE_SECONDS = 1.0; /* before a refused client comes again */
 enum state { CONNECTING, SHAKING, CONNECTED, SENDING, READING, IDLE };
 
@@ -59,6 +60,8 @@ struct connection {
 static int is_new, is_plain, is_storm, is_visit, is_opening, epoll;
 static struct connection **waiting;
 static long first_waiting, last_waiting, most_waiting;
+static struct connection *every;
+static long count, turned; /* connections in all; of those kept, how many had their turn */
 static long total, started, finished, refused, by_status[1000];
 static size_t contexts, requests;
 static SSL_CTX *context[MOST_CONTEXTS];
@@ -108,6 +111,8 @@ static SSL_CTX *make_context(const char *chain, const char *key) {
     die(chain);
   return made;
 }
+
+static void go_on(struct connection *one);
 
 static void watch(struct connection *one, int how, uint32_t events) {
   if (how == EPOLL_CTL_MOD && one->watched == events) return;
@@ -173,7 +178,7 @@ static void give_up(struct connection *one, const char *what) {
     finished++;
     if (started < total) { started++; open_connection(one); }
   } else {
-    if (asked) finished++;
+    if (asked && !is_opening) finished++;
     if (refused > total) die("every connection is refused");
     open_connection(one);
   }
@@ -200,6 +205,15 @@ static int parse_answer(struct connection *one) {
   return one->left <= 0;
 }
 
+/* Of kept connections, let the next one open, or send its first request. */
+static void let_next(void) {
+  if (turned >= count) return;
+  struct connection *next = &every[turned++];
+  if (is_opening) { open_connection(next); return; }
+  begin_request(next);
+  go_on(next);
+}
+
 static void finish(struct connection *one) {
   latencies[latency_count++] = (float)((now() - one->began) * 1e6);
   by_status[one->status > 0 && one->status < 1000 ? one->status : 0]++;
@@ -210,6 +224,10 @@ static void finish(struct connection *one) {
   } else if (is_new) {
     close_connection(one);
     if (started < total) { started++; open_connection(one); }
+  } else if (turned < count) {
+    one->state = IDLE;
+    watch(one, EPOLL_CTL_MOD, 0);
+    let_next();
   } else if (!is_opening && started < total) {
     begin_request(one);
   } else {
@@ -334,7 +352,7 @@ int main(int argc, char **argv) {
   is_plain = !strcmp(argv[1], "plain");
   address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   name = argv[3];
-  long count = atol(argv[4]);
+  count = atol(argv[4]);
   total = atol(argv[5]);
   if (count > total || is_storm) count = total;
   most_waiting = count + 1;
@@ -342,7 +360,7 @@ int main(int argc, char **argv) {
   read_requests(argv[6]);
   for (int at = 7; at + 1 < argc && contexts < MOST_CONTEXTS; at += 2) context[contexts++] = make_context(argv[at], argv[at + 1]);
   if (!contexts && !is_plain) context[contexts++] = make_context(NULL, NULL);
-  struct connection *every = calloc((size_t)count, sizeof *every);
+  every = calloc((size_t)count, sizeof *every);
   latencies = calloc((size_t)(total + count) + 1, sizeof *latencies);
   epoll = epoll_create1(EPOLL_CLOEXEC);
   if (!every || !latencies || !waiting || epoll < 0) die("no room");
@@ -351,9 +369,10 @@ int main(int argc, char **argv) {
     long wanted = total;
     total = count;
     is_opening = 1;
-    for (long number = 0; number < count; number++) open_connection(&every[number]);
+    for (int number = 0; number < MOST_AT_ONCE; number++) let_next();
     run();
     is_opening = 0;
+    turned = 0;
     total = wanted;
     started = finished = refused = latency_count = 0;
     memset(by_status, 0, sizeof by_status);
@@ -362,11 +381,8 @@ int main(int argc, char **argv) {
   fflush(stdout);
   if (getchar() == EOF) return 2;
   double used = cpu(), began = now();
-  for (long number = 0; number < count; number++) {
-    if (is_new) { started++; open_connection(&every[number]); continue; }
-    begin_request(&every[number]);
-    go_on(&every[number]);
-  }
+  for (long number = 0; is_new && number < count; number++) { started++; open_connection(&every[number]); }
+  for (int number = 0; !is_new && number < MOST_AT_ONCE; number++) let_next();
   run();
   double seconds = now() - began;
   used = cpu() - used;

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -82,6 +83,32 @@ def send(
     Raises:
         LoadFailed: an answer was missing, or was not 200.
     """
+    with _started(target, mode, connections, count) as generator:
+        ready()
+        found = _finished(generator)
+    if (found.refused and mode not in {"storm", "visit"}) or found.ok < count:
+        raise LoadFailed(
+            f"{found.ok} of {count} answers with 200, {found.statuses}, {found.refused} refused: {found.why}"
+        )
+    return found
+
+
+@contextmanager
+def holding(target: Target, connections: int) -> Iterator[list[Loaded]]:
+    """Keep so many connections open while the block runs, then send a request on each of them.
+
+    Yields a list that gets what came of the requests at the end of the block. A connection that had ended counts as
+    refused, and another one takes its place.
+    """
+    held: list[Loaded] = []
+    with _started(target, "keep", connections, connections) as generator:
+        yield held
+        held.append(_finished(generator))
+
+
+@contextmanager
+def _started(target: Target, mode: str, connections: int, count: int) -> Iterator[subprocess.Popen[str]]:
+    """Start the generator on the other core, and wait until it is ready."""
     words = [str(one) for pair in target.identities for one in pair]
     command = [
         str(program()),
@@ -99,21 +126,22 @@ def send(
         )
     with generator:
         assert generator.stdout is not None
-        if generator.stdout.readline():
-            ready()
-        try:
-            printed, said = generator.communicate("\n", LONGEST_SECONDS)
-        except subprocess.TimeoutExpired:
-            generator.kill()
-            raise LoadFailed(f"the load did not end within {LONGEST_SECONDS} s") from None
+        if not generator.stdout.readline():
+            _finished(generator)
+            raise LoadFailed("the generator ended before the load")
+        yield generator
+
+
+def _finished(generator: subprocess.Popen[str]) -> Loaded:
+    """Let the load begin, and return what came."""
+    try:
+        printed, said = generator.communicate("\n", LONGEST_SECONDS)
+    except subprocess.TimeoutExpired:
+        generator.kill()
+        raise LoadFailed(f"the load did not end within {LONGEST_SECONDS} s") from None
     if generator.returncode:
         raise LoadFailed(said.strip() or f"the generator ended with {generator.returncode}")
-    found = parse(printed)
-    if (found.refused and mode not in {"storm", "visit"}) or found.ok < count:
-        raise LoadFailed(
-            f"{found.ok} of {count} answers with 200, {found.statuses}, {found.refused} refused: {found.why}"
-        )
-    return found
+    return parse(printed)
 
 
 def parse(text: str) -> Loaded:

@@ -13,7 +13,8 @@ import pytest
 from tests.support.doorway import is_root
 from tests.support.house import open_house
 from tests.support.tcp import greeter
-from tests.support.withdrawal import GOAL_SECONDS, HEADING, KINDS, LIMIT_SECONDS, Figures, Scene, measure
+from tests.support.withdrawal import GOAL_SECONDS, HEADING, LIMIT_SECONDS, Figures, Scene, measure
+from tests.support.withdrawer import KINDS
 
 TRIES = 20
 

@@ -1,7 +1,7 @@
 """Authority is withdrawn while its holder uses it in three ways, and bystanders go on: tries, figures, a table.
 
 Each try: a person has a kept connection with requests, an open WebSocket, an open TCP connection and loops of new
-connections; then one change is committed. Measured is, from the commit time (`ChangeRecord.at`), the last moment at
+connections; then another process commits one change. Measured is, from the commit time (`ChangeRecord.at`), the last moment at
 which anything came through or at which the end was seen.
 """
 
@@ -14,11 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from doorward.access.policies import apply_document
-from doorward.authority.revocation import revoke
-from doorward.core.certificate import RevocationReason
-from doorward.directory.nesting import nest, unnest
-from doorward.directory.principals import add_member, remove_member, resume, suspend
+from doorward.authority.revocation import release
+from doorward.directory.nesting import nest
+from doorward.directory.principals import add_member, remove_member, resume
 from tests.support.doorway import ACTOR, STAFF, Doorway, Identity, eventually, render_document
 from tests.support.standstill import DiskWatch, unexcused
 from tests.support.watching import (
@@ -30,6 +28,7 @@ from tests.support.watching import (
     Watcher,
     watching,
 )
+from tests.support.withdrawer import Withdrawer
 
 GOAL_SECONDS = 0.1
 LIMIT_SECONDS = 1.0
@@ -38,7 +37,6 @@ AFTERWARDS_SECONDS = 0.15
 """How long the loop of new connections goes on after everything has ended: one that slips in must be seen."""
 
 INNER_GROUP = "inner group out"
-KINDS = ("revoke", "suspend", "group taken away", INNER_GROUP, "deny added")
 TARGETS = ("new connection", "live request", "open WebSocket", "new TCP connection", "live TCP connection")
 
 
@@ -48,7 +46,7 @@ class Figures:
 
     kind: str
     seconds: dict[str, list[float]] = field(default_factory=lambda: {one: [] for one in TARGETS})
-    committed: list[float] = field(default_factory=list)
+    committed: list[float] = field(default_factory=list)  # until the call returned
     faults: list[str] = field(default_factory=list)
     requests: int = 0
     ticks: int = 0
@@ -88,17 +86,21 @@ class Scene:
     Args:
         door: the running door.
         bytes_port: of a server of plain bytes (`tests.support.tcp.greeter`).
+        others: rules for people who are there already, lines of YAML.
     """
 
-    def __init__(self, door: Doorway, bytes_port: int) -> None:
+    def __init__(self, door: Doorway, bytes_port: int, others: str = "") -> None:
         self.door = door
         self.bytes_port = bytes_port
+        self._rules_of_others = others
         self._apply("")
         self.victim = door.person("victim", "staff")
         self.others = [door.person(f"bystander-{number}", "staff") for number in range(2)]
 
-    def try_once(self, kind: str, figures: Figures) -> None:
+    def try_once(self, kind: str, figures: Figures, withdrawer: Withdrawer) -> None:
         """One try: the victim works in three ways, one change is committed, and the ends are awaited."""
+        certificate = self.door.certificate_of("victim")
+        document = self.document(_DENY) if kind == "deny added" else ""
         if kind == INNER_GROUP:
             self._be_in_by_another_group()
         requests = LiveRequests(self.door, self.victim)
@@ -108,10 +110,9 @@ class Scene:
         new_flows = NewBytes(self.door, self.victim, app="bytes")
         with watching(requests, stream, flow, *news, new_flows):
             time.sleep(random.random() * 0.05)
-            seq = self._withdraw(kind)
-            committed = time.time()
-            at = self._committed_at(seq)
-            figures.committed.append(committed - at)
+            made = withdrawer.withdraw(kind, certificate=certificate, document=document)
+            at, committed = made.at, time.time()
+            figures.committed.append(made.returned - at)
             ended = eventually(lambda: bool(requests.ended and stream.ended and flow.ended), PATIENCE_SECONDS)
             every = (*news, new_flows)
             eventually(lambda: all(one.refused and one.refused[-1].began > committed for one in every))
@@ -127,20 +128,6 @@ class Scene:
         figures.seconds["live TCP connection"].append(flow.last_after(at) if ended else PATIENCE_SECONDS)
         self._give_back(kind)
 
-    def _withdraw(self, kind: str) -> int:
-        services = self.door.services
-        if kind == "revoke":
-            return revoke(
-                services, self.door.certificate_of("victim"), RevocationReason.KEY_COMPROMISE, ACTOR
-            )
-        if kind == "suspend":
-            return suspend(services, "victim", actor=ACTOR).seq
-        if kind == "group taken away":
-            return remove_member(services, "staff", "victim", actor=ACTOR).seq
-        if kind == INNER_GROUP:
-            return unnest(services, "staff", "crew", actor=ACTOR).seq
-        return apply_document(services, self.document(_DENY), file="test.yaml", actor=ACTOR).seq
-
     def _be_in_by_another_group(self) -> None:
         """The victim is in the group only through one that lies in it."""
         services = self.door.services
@@ -153,6 +140,8 @@ class Scene:
         seq = 0
         if kind == "revoke":
             self.victim = self.door.enrol("victim")
+        elif kind == "hold":
+            seq = release(services, self.door.certificate_of("victim"), ACTOR)
         elif kind == "suspend":
             seq = resume(services, "victim", actor=ACTOR).seq
         elif kind in ("group taken away", INNER_GROUP):
@@ -166,14 +155,9 @@ class Scene:
 
     def document(self, more: str) -> str:
         """Return the policy with more rules, lines of YAML."""
-        rules = f"{STAFF}\n{more}"
+        rules = f"{STAFF}\n{self._rules_of_others}{more}"
         flow = self.door.app("bytes", rules, upstream=f"tcp://127.0.0.1:{self.bytes_port}")
         return render_document(self.door.app("app", rules), flow)
-
-    def _committed_at(self, seq: int) -> float:
-        with self.door.services.work.read() as stores:
-            changes = stores.changes.since(0, 1_000_000)
-        return next(one.at.timestamp() for one in changes if one.seq == seq)
 
 
 _DENY = "- {deny: {persons: [victim]}}"
@@ -182,13 +166,14 @@ _DENY = "- {deny: {persons: [victim]}}"
 def measure(scene: Scene, kind: str, tries: int) -> Figures:
     """Try one kind so many times while bystanders go on, and print its rows."""
     figures = Figures(kind)
-    with bystanders(scene.door, scene.others[0], figures):
+    data = scene.door.installation.layout.data
+    with Withdrawer(data) as withdrawer, bystanders(scene.door, scene.others[0], figures):
         for number in range(tries):
             if number == tries // 2:  # somebody who came in between, with newer ids, is a bystander too
                 with bystanders(scene.door, scene.others[1], figures):
-                    scene.try_once(kind, figures)
+                    scene.try_once(kind, figures, withdrawer)
             else:
-                scene.try_once(kind, figures)
+                scene.try_once(kind, figures, withdrawer)
     for line in figures.lines():
         print(line)
     return figures
