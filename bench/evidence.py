@@ -46,6 +46,9 @@ PROOFS = 50
 
 
 class _Quiet:
+    def announce(self) -> None:
+        """Nobody waits."""
+
     def notify(self) -> None:
         """Nobody waits."""
 

@@ -7,6 +7,7 @@ to do: every answer's line is a leaf of the tree, and a checkpoint covers it (`D
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -138,9 +139,17 @@ class Door:
         return not self.house.waiting()
 
 
+APART = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+"""Starts a program in a network of its own: no other program reaches it, and connections of other programs do not wake it."""
+
+
 @contextmanager
 def opened(
-    installation: Installation, identities: Sequence[tuple[Path, Path]], *, is_open: bool = True
+    installation: Installation,
+    identities: Sequence[tuple[Path, Path]],
+    *,
+    is_open: bool = True,
+    is_apart: bool = False,
 ) -> Iterator[Door]:
     """Run `doorward up` on an installation until the end of the block.
 
@@ -148,21 +157,29 @@ def opened(
         installation: with its keys at hand.
         identities: files of chain and key of the clients.
         is_open: whether to wait until the door lets a client in without a session.
+        is_apart: whether it runs in a network of its own, if this user may make one.
     """
     with (
         running_upstream() as upstream
     ):  # for the withdrawals; the application of the load is another process
-        yield from _opened(installation, identities, upstream, is_open=is_open)
+        prefix = APART if is_apart and os.geteuid() == 0 else ()
+        yield from _opened(installation, identities, upstream, prefix, is_open=is_open)
 
 
 def _opened(
-    installation: Installation, identities: Sequence[tuple[Path, Path]], upstream: Upstream, *, is_open: bool
+    installation: Installation,
+    identities: Sequence[tuple[Path, Path]],
+    upstream: Upstream,
+    prefix: tuple[str, ...],
+    *,
+    is_open: bool,
 ) -> Iterator[Door]:
     folder = installation.layout.data.parent
     house = House(
         **parts_of(installation, upstream),
         gateway=None,  # type: ignore[arg-type]
         data=installation.layout.data,
+        prefix=prefix,
         environment={
             "DOORWARD_GATEWAY_WORKERS": "1",
             "PYTHONPATH": f"{ROOT / 'bench' / 'thread_names'}:{ROOT / 'src'}",
@@ -199,8 +216,10 @@ def _await_open(door: Door) -> None:
 
 
 @contextmanager
-def fresh(application_port: int, clients: int, *, asks: bool = False) -> Iterator[Door]:
-    """Found an installation for this run, run it, and remove it at the end."""
+def fresh(
+    application_port: int, clients: int, *, asks: bool = False, is_apart: bool = False
+) -> Iterator[Door]:
+    """Found an installation for this run, run it (`is_apart` as for `opened`), and remove it at the end."""
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="i-", dir=CACHE))
     try:
@@ -209,7 +228,8 @@ def fresh(application_port: int, clients: int, *, asks: bool = False) -> Iterato
             if asks:
                 document = build_document(application_port, asks=True)
                 apply_document(installation.services, document, file="bench.yaml", actor=ACTOR)
-            with opened(installation, identities, is_open=not asks) as door:
+            is_open = not (asks or is_apart)
+            with opened(installation, identities, is_open=is_open, is_apart=is_apart) as door:
                 yield door
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -71,19 +71,20 @@ def test_any_exception_undoes_the_whole(
 
 
 def test_the_notification_follows_the_commit(work: UnitOfWork, notifier: CountingNotifier) -> None:
-    """Followers are woken once per change that moved the sequence, and find it moved."""
-    heads: list[int] = []
+    """Followers are woken once per change that moved the sequence, and find it moved; before, the change is announced."""
+    heads: list[tuple[str, int]] = []
 
-    def read_head() -> None:
+    def read_head(when: str) -> None:
         with work.read() as stores:
-            heads.append(stores.changes.head())
+            heads.append((when, stores.changes.head()))
 
-    notifier.notify = read_head  # type: ignore[method-assign]
+    notifier.announce = lambda: read_head("announced")  # type: ignore[method-assign]
+    notifier.notify = lambda: read_head("notified")  # type: ignore[method-assign]
     with work.change() as stores:
         stores.changes.note(ChangeKind.PRINCIPAL, "per_one", NOON)
         stores.changes.note(ChangeKind.PRINCIPAL, "per_two", NOON)
         assert heads == []
-    assert heads == [2]
+    assert heads == [("announced", 0), ("notified", 2)]
 
 
 def test_no_notification_without_a_change(work: UnitOfWork, notifier: CountingNotifier) -> None:
@@ -93,7 +94,7 @@ def test_no_notification_without_a_change(work: UnitOfWork, notifier: CountingNo
     work.record([request_answered(1)])
     with work.change() as stores:
         stores.ingest.advance("gtw_one", "access.log", 0, 1)
-    assert notifier.count == 0
+    assert notifier.count == notifier.announced == 0
 
 
 def test_a_reader_cannot_write(work: UnitOfWork) -> None:

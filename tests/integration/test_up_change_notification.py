@@ -26,6 +26,27 @@ def test_every_listener_wakes(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+def test_an_announcement_wakes_only_those_who_were_not_woken_lately(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy process pays for one in a while: followers read the sequence often for longer than that."""
+    now = 1000.0
+    monkeypatch.setattr(change_notification.time, "monotonic", lambda: now)
+    listener, notifier = DatagramListener(folder, "gateway"), DatagramNotifier(folder)
+    notifier.announce()
+    assert listener.wait(60)
+    notifier.announce()
+    notifier.notify()
+    assert listener.wait(60)
+    now += change_notification.ANNOUNCED_SECONDS
+    notifier.announce()
+    assert not listener.wait(0)
+    now += 0.001
+    notifier.announce()
+    assert listener.wait(60)
+    listener.close()
+
+
 def test_a_waiting_listener_wakes_at_once(folder: Path) -> None:
     """A notification ends a wait long before its timeout."""
     listener = DatagramListener(folder, "serve")

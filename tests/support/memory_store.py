@@ -477,6 +477,8 @@ class MemoryUnitOfWork:
                 state = self.state.copy()
                 yield MemoryStores(state, self.tenant, write=True)
                 moved = len(state.changes) > len(self.state.changes)
+                if moved:
+                    self.notifier.announce()
                 self.state = state
             finally:
                 self._inside.change = False

@@ -92,7 +92,10 @@ class CountingNotifier:
     """A notifier that only counts."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.announced = 0
+
+    def announce(self) -> None:
+        self.announced += 1
 
     def notify(self) -> None:
         self.count += 1

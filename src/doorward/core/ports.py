@@ -99,6 +99,13 @@ class KeyStore(Protocol):
 class ChangeNotifier(Protocol):
     """Tells the followers of the change sequence that it moved, so that they need not wait for their next poll."""
 
+    def announce(self) -> None:
+        """Wake the followers *before* a change is committed, so that they look often for it in the next second.
+
+        The process may be killed between the commit and `notify`. The call never blocks and never raises.
+        """
+        ...
+
     def notify(self) -> None:
         """Wake the followers on this machine. The call never blocks and never raises; a notification may be lost."""
         ...

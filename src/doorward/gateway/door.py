@@ -71,7 +71,9 @@ from doorward.stores.policy_snapshot import PolicySnapshots
 from doorward.stores.services import Services
 from doorward.wire.jose import render_jwk
 
-HEARTBEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 2.0
+"""Each one is a durable write, which costs more than anything else that an idle gateway does."""
+
 LONGEST_TROUBLE = 500
 """Characters of one sentence in the status: Envoy's message about a refused resource can be long."""
 

@@ -2,7 +2,8 @@
 
 Not here: what changed. A notification carries no data and may be lost. A follower therefore reads the sequence itself,
 and also polls it. Each follower binds a datagram socket in one folder. A process that has committed a change sends
-one empty datagram to every socket in that folder.
+one empty datagram to every socket in that folder. It also sends one before the commit, unless it sent one lately: if
+the process is killed right after its commit, the follower knows that a change may be there, and polls often (docs/design/0109).
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import contextlib
 import os
 import select
 import socket
+import time
 from pathlib import Path
 
 SUFFIX = ".notify"
+ANNOUNCED_SECONDS = 0.25
+"""How long a notification also announces the changes that the same process commits next: much shorter than followers then look often."""
 
 
 class DatagramNotifier:
@@ -21,9 +25,16 @@ class DatagramNotifier:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._sent_at = -ANNOUNCED_SECONDS
+
+    def announce(self) -> None:
+        """Wake the followers before a commit, unless this process has just woken them; as `notify`."""
+        if time.monotonic() - self._sent_at > ANNOUNCED_SECONDS:
+            self.notify()
 
     def notify(self) -> None:
         """Wake the followers; never blocks, never raises."""
+        self._sent_at = time.monotonic()
         try:
             listeners = [entry.path for entry in os.scandir(self._folder) if entry.name.endswith(SUFFIX)]
         except OSError:

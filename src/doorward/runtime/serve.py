@@ -53,12 +53,12 @@ from doorward.web.serving import SocketPath, TcpAddress, WebServer
 
 SYSTEM = "system"
 SEQUENCED_AT_ONCE = 1000
-SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 0.4
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 0.8
 """Between two looks for events to be sequenced. The pause doubles while there are none: an idle installation stays idle, and the
 first event after a silence waits at most so long."""
 
-POLL_SECONDS = 1.0
-"""If the notification about an order is lost, because the process that placed it was killed."""
+POLL_SECONDS = 5.0
+"""If the notification about an order or a revocation is lost, because the process was killed that placed or revoked it."""
 
 CHECKPOINT_SECONDS = 5.0
 EST_WORKERS = 4
@@ -124,6 +124,8 @@ class Serve:
         )
         self._notices = build_notice_sender(installation)
         self._listener = DatagramListener(layout.run, "serve")
+        self._crl_listener = DatagramListener(layout.run, "crl")
+        self._crls = CrlJob(self._services, self._crl_listener.wait)
         self._segments_from = 0
         self._sequence_pause = SHORTEST_PAUSE_SECONDS
         self._gathering = Gathering(
@@ -162,6 +164,7 @@ class Serve:
         self._challenge_pool.close()
         self._ocsp_pool.close()
         self._listener.close()
+        self._crl_listener.close()
         self._acme_listener.close()
         try:
             write_counts(self._services, self._factors.failure_limiter, whole=True)
@@ -198,7 +201,7 @@ class Serve:
                 seconds=10.0,
                 wait=self._stop.wait,
             ),
-            Job(name="crl", work=CrlJob(self._services).work, seconds=0.5, wait=self._stop.wait),
+            Job(name="crl", work=self._crls.work, seconds=POLL_SECONDS, wait=self._crls.wait),
             Job(name="ocsp", work=self._refresh_ocsp, seconds=60.0, wait=self._stop.wait),
             Job(
                 name="acme",
@@ -207,7 +210,7 @@ class Serve:
                 wait=self._acme.wait,
                 longest_pause_seconds=ORDER_PAUSE_SECONDS,
             ),
-            Job(name="evidence", work=self._gathering.work, seconds=1.0, wait=self._gathering.wait),
+            Job(name="evidence", work=self._gathering.work, seconds=2.0, wait=self._gathering.wait),
             Job(name="responder", work=self._renew_responder, seconds=600.0, wait=self._stop.wait),
             Job(name="continuity", work=self._look_back, seconds=5.0, wait=self._stop.wait),
             Job(name="session-keys", work=self._tend_session_keys, seconds=30.0, wait=self._stop.wait),

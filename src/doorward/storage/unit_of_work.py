@@ -272,7 +272,7 @@ class SqlUnitOfWork:
     Args:
         database: migrated to this version's schema.
         random: where the salts of events come from.
-        notifier: called after each commit that moved the change sequence.
+        notifier: called before and after each commit that moves the change sequence.
         tenant: the id of the tenant.
     """
 
@@ -311,6 +311,7 @@ class SqlUnitOfWork:
                 transaction = Transaction(connection, self._tenant, writable=True)
                 yield SqlStores(transaction, self._random)
                 if transaction.sequence_moved:
+                    self._notifier.announce()
                     self._database.notify_on_commit(connection)
         finally:
             self._inside.change = False

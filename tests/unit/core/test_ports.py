@@ -22,6 +22,7 @@ def test_the_fakes_satisfy_the_protocols():
     notifier: ports.ChangeNotifier = CountingNotifier()
     fetcher: ports.Fetcher = FakeFetcher({"http://a.example/": b"a"})
     store.store("a", keys.generate(ports.KeyKind.P256))
+    notifier.announce()
     notifier.notify()
     assert store.names() == ["a"]
     assert clock.now().tzinfo is not None

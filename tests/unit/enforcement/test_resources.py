@@ -119,6 +119,9 @@ def test_a_thread_that_hangs_ends_envoy() -> None:
     assert watchdogs["worker_watchdog"]["kill_timeout"] == "10s"
     # It builds a thousand chains in one step.
     assert watchdogs["main_thread_watchdog"]["kill_timeout"] == "120s"
+    # They look often enough to end it within that time, and seldom enough to cost nothing.
+    assert {one["miss_timeout"] for one in watchdogs.values()} == {"2s"}
+    assert {one["megamiss_timeout"] for one in watchdogs.values()} == {"2s"}
 
 
 def test_no_quic_anywhere() -> None:

@@ -48,8 +48,12 @@ from doorward.stores.policy_snapshot import SNAPSHOT_CHANGES, PolicySnapshots
 from doorward.stores.records import ChangeKind, ChangeRecord
 from doorward.stores.services import Services
 
-POLL_SECONDS = 0.25
-"""A notification arrives within a millisecond; this finds a change if the process that made it was killed before it could notify."""
+POLL_SECONDS = 0.5
+"""A notification arrives within a millisecond; this finds a change of a process that could send none."""
+
+ALERT_SECONDS, ALERT_POLL_SECONDS = 1.0, 0.05
+"""How long after a notification the sequence is read how often: it may have announced a change of a process that was killed
+before it could notify again, and a withdrawal must not wait longer."""
 
 SHORTEST_WAIT_SECONDS = 0.001
 BATCH = 1000
@@ -130,6 +134,7 @@ class Follower:
         self._rewound = (
             False  # whether the last change that was acted on was missing when the sequence was last read
         )
+        self._alert_until = float("-inf")  # until when a change may have been announced
         self._listening_failed = False  # whether the last wait for a change notification failed
         self._listening_logged_at: float | None = None
         self._current_step = _SEQUENCE  # the message for an error that happens now
@@ -180,7 +185,8 @@ class Follower:
             except Exception as error:  # noqa: BLE001  this thread must not end: it goes on, and the gateway becomes stale
                 self._errors.note(self._current_step, error)
             try:
-                wait(self._wait_seconds())
+                if wait(self._wait_seconds()):
+                    self._alert_until = self._services.clock.monotonic() + ALERT_SECONDS
                 self._listening_failed = False
             except Exception as error:  # noqa: BLE001  as above; a change without a notification is found by polling
                 self._note_listening_failed(error)
@@ -188,11 +194,13 @@ class Follower:
 
     def _wait_seconds(self) -> float:
         """Return how long to wait: to the next poll, or to the next moment at which a rule changes by time alone."""
+        is_alert = self._services.clock.monotonic() < self._alert_until
+        poll = ALERT_POLL_SECONDS if is_alert else POLL_SECONDS
         moment = self._connections.next_time_change()
         if moment is None:
-            return POLL_SECONDS
+            return poll
         left = (moment - self._services.clock.now()).total_seconds()
-        return min(POLL_SECONDS, max(SHORTEST_WAIT_SECONDS, left))
+        return min(poll, max(SHORTEST_WAIT_SECONDS, left))
 
     def _note_listening_failed(self, error: Exception) -> None:
         """Log the first failure in full and then one a minute, also if some waits in between succeed."""

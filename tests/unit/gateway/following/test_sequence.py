@@ -19,7 +19,7 @@ from doorward.gateway.connections.journal import Journal
 from doorward.gateway.following import follower as module
 from doorward.gateway.following import reassessing
 from doorward.gateway.following.change_mark import find_marked
-from doorward.gateway.following.follower import POLL_SECONDS
+from doorward.gateway.following.follower import ALERT_POLL_SECONDS, ALERT_SECONDS, POLL_SECONDS
 from doorward.pki.csr import build_csr
 from doorward.stores import policy_snapshot
 from doorward.stores.affected_ids import affected_ids
@@ -239,9 +239,31 @@ def test_the_thread_survives_what_goes_wrong(scene: Scene) -> None:
         return True
 
     scene.follower.run(wait, stop)
-    assert ran == [POLL_SECONDS] * 5
+    assert ran == [POLL_SECONDS, *[ALERT_POLL_SECONDS] * 4]
     assert scene.follower.seq == scene.world.head()
     assert 2 in scene.cutter.cut
+
+
+def test_a_change_that_was_only_announced_is_found_soon(scene: Scene) -> None:
+    """Its process was killed between the commit and the notification: for a second the sequence is read often."""
+    stop = threading.Event()
+    waited: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waited.append(seconds)
+        scene.world.clock.turn(seconds=seconds)
+        if len(waited) == 3:  # committed after the announcement, which was all that came
+            directory.suspend(scene.world.services, "alice", actor=ACTOR)
+        if len(waited) == 4:
+            assert 1 in scene.cutter.cut
+        if waited[-2:] == [POLL_SECONDS] * 2:
+            stop.set()
+        return len(waited) == 1
+
+    scene.follower.run(wait, stop)
+    often = waited[1:-2]
+    assert set(often) == {ALERT_POLL_SECONDS}
+    assert sum(often) >= ALERT_SECONDS
 
 
 def test_the_thread_survives_a_failing_notification_socket(scene: Scene) -> None:
@@ -270,7 +292,7 @@ def test_a_socket_that_keeps_failing_is_logged_once_a_minute(scene: Scene) -> No
 
     def wait(seconds: float) -> bool:
         nonlocal rounds
-        assert seconds == POLL_SECONDS
+        assert seconds == (ALERT_POLL_SECONDS if rounds == 30 else POLL_SECONDS)  # after a notification
         troubles.append(scene.follower.trouble())
         rounds += 1
         scene.world.clock.turn(seconds=1)
