@@ -32,6 +32,10 @@ class PermissionsCache:
         self._now = now
         self._apps = policies
         self._equivalence = {one: SubjectEquivalence(app) for one, app in self._apps.items()}
+        # Without a rule that looks at the time, the time of the first judgement does no harm, and a copy costs much.
+        self._timed = {
+            one for one, app in self._apps.items() if any(rule.selector.timed for rule in app.rules)
+        }
         self._known: dict[Hashable, ConnectionPermissions] = {}
 
     def of(self, one: LiveConnection) -> ConnectionPermissions | None:
@@ -41,7 +45,8 @@ class PermissionsCache:
             return anonymous_permissions(app) if app is not None and app.admits_anonymous else None
         if app is None or subject is None:
             return None
-        subject = replace(subject, time=self._now)
+        if one.application_id in self._timed:
+            subject = replace(subject, time=self._now)
         key = one.application_id, self._equivalence[one.application_id].key(subject)
         known = self._known.get(key)
         if known is None:

@@ -121,15 +121,12 @@ class Reassessor:
     ) -> list[tuple[LiveConnection, ConnectionPermissions]]:
         """End connections that lost permissions by newer rules; return the others with their new permissions."""
         kept: list[tuple[LiveConnection, ConnectionPermissions]] = []
+        losses = _Losses()
         for start in range(0, len(connections), COMPARED_AT_ONCE):
             lost = []
             for one in connections[start : start + COMPARED_AT_ONCE]:
                 permissions = cache.of(one)
-                if (
-                    one.permissions is None
-                    or permissions is None
-                    or loses_permissions(one.permissions, permissions)
-                ):
+                if one.permissions is None or permissions is None or losses.has(one.permissions, permissions):
                     lost.append(one)
                 else:
                     kept.append((one, permissions))
@@ -180,6 +177,20 @@ class Reassessor:
 
     def _reassess_all(self, connections: Sequence[LiveConnection]) -> list[AccessDecision]:
         return self._decider.reassess_all([(one, one.sha256) for one in connections], self._clock.now())
+
+
+class _Losses:
+    """The comparisons of one document, each made once: many connections share the very objects that are compared."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], tuple[bool, ConnectionPermissions, ConnectionPermissions]] = {}
+
+    def has(self, old: ConnectionPermissions, new: ConnectionPermissions) -> bool:
+        """Return what `loses_permissions` does."""
+        known = self._known.get((id(old), id(new)))
+        if known is None:  # both are kept, so that no other object gets the identity of one of them
+            known = self._known[id(old), id(new)] = loses_permissions(old, new), old, new
+        return known[0]
 
 
 def has_lost(one: LiveConnection, now: AccessDecision) -> bool:
