@@ -1,7 +1,7 @@
 """Evidence at line rate: from the lines of Envoy's log to a signed checkpoint, on a database file with fsync.
 
 The lines have the form that our Envoy writes: 400 people, 12 applications, 64 connections with 1 to 100 requests each. One process
-does what the gateway and `serve` do in turn: it records the lines, places the leaves in the tree, signs the head. The run
+does what the gateway and `serve` do in turn: it records the lines, places the leaves in the tree, indexes them, signs the head. The run
 ends when nothing is left to record or to place.
 
 - *CPU for a leaf*: everything from the line to the checkpoint.
@@ -31,6 +31,7 @@ from doorward.audit.merkle import inclusion_proof, leaf_hash, root_hash, verify_
 from doorward.audit.note import render_verifier_key, verifier_key
 from doorward.audit.verifying import verify_log
 from doorward.gateway.access_log.ingest import Ingest
+from doorward.runtime.indexing import index_next
 from doorward.runtime.serve import SEQUENCED_AT_ONCE
 from doorward.runtime.world import SoftwareKeys, SystemClock, SystemRandom
 from doorward.storage.event_store import SqlEventLog
@@ -86,6 +87,10 @@ def _measure(database: SqliteDatabase, folder: Path, count: int) -> Iterator[Row
         with log.change() as store:
             while sequence(store, SEQUENCED_AT_ONCE) >= SEQUENCED_AT_ONCE:
                 pass
+    since = time.process_time()
+    while index_next(log):
+        pass
+    indexing = time.process_time() - since
     with log.change() as store:
         sign_checkpoint(store, key, ORIGIN, services.clock.now())
     cpu, wall = time.process_time() - began, time.perf_counter() - began_at
@@ -106,7 +111,8 @@ def _measure(database: SqliteDatabase, folder: Path, count: int) -> Iterator[Row
         goal=Goal(number=25_000, of=Of.OURS),
         notes=(
             (
-                f"{count:,} lines; {cpu / count * 1e6:.1f} µs each, of which recording {recording / count * 1e6:.1f}; "
+                f"{count:,} lines; {cpu / count * 1e6:.1f} µs each, of which recording {recording / count * 1e6:.1f} and "
+                f"the search index {indexing / count * 1e6:.1f}; "
                 f"{count / wall:.0f} a second by the clock."
             ),
         ),

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
+from doorward.audit.index import BUCKETS
 from doorward.audit.log import sequence, sign_checkpoint
+from doorward.audit.searching import find_mentions
 from doorward.audit.verifying import verify_log
+from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
 from doorward.storage import event_segments
 from doorward.storage.backend import Database
@@ -77,14 +80,15 @@ def test_small_segments_are_joined(database: Database, monkeypatch: pytest.Monke
     log = SqlEventLog(database)
     with log.read() as store:
         leaves, openings = list(store.leaves(0, 99)), list(store.openings(0, 99))
-        mentions = store.find_mentions(ALICE, 99)
+        mentions = find_mentions(store, ALICE, 99)
     with log.change() as store:
         assert _join(store) == [(True, 0), (True, 10), (True, 20), (False, 20)]
     with log.read() as store:
         assert list(store.leaves(0, 99)) == leaves
         assert list(store.leaves(3, 11)) == leaves[3:11]
         assert list(store.openings(0, 99)) == openings
-        assert store.find_mentions(ALICE, 99) == mentions
+        assert len(mentions.numbers) == 25
+        assert find_mentions(store, ALICE, 99) == mentions
         assert verify_log(store, verifier_key=VERIFIER).verified
         assert store.join_segments(20) == (False, 20)
         assert store.join_segments(99) == (False, 99)
@@ -100,3 +104,30 @@ def test_a_damaged_segment_is_not_joined(database: Database) -> None:
         store.join_segments(0)
     with log.read() as store:
         assert len(list(store.leaves(0, 99))) == 23
+
+
+def test_the_index_is_stored_by_bucket_and_span(database: Database) -> None:
+    """Spans come the newest first; rows that no log has are counted and removed."""
+    log = SqlEventLog(database)
+    with log.change() as store:
+        assert (store.indexed_spans(9), store.count_index(), store.index_span(0)) == (0, 0, {})
+        for span in range(3):
+            store.store_index(span, [bytes([span, bucket]) for bucket in range(BUCKETS)])
+        store.store_index(1, [bytes([9, bucket]) for bucket in range(BUCKETS)])
+    with log.read() as store:
+        assert [store.indexed_spans(below) for below in (0, 1, 2, 3, 9)] == [0, 1, 2, 3, 3]
+        assert list(store.index_bucket(7, 9)) == [(2, b"\2\7"), (1, b"\x09\7"), (0, b"\0\7")]
+        assert list(store.index_bucket(7, 2)) == [(1, b"\x09\7"), (0, b"\0\7")]
+        assert store.index_span(1) == {bucket: bytes([9, bucket]) for bucket in range(BUCKETS)}
+    row = "INSERT INTO log_index (tenant, bucket, span, content) VALUES (:tenant, :bucket, :span, :content)"
+    foreign = [(-1, 0), (BUCKETS, 1), (3, -1)]
+    with database.write() as connection:
+        for bucket, span in foreign:
+            core_of(connection).execute(
+                text(row), {"tenant": TENANT, "bucket": bucket, "span": span, "content": b""}
+            )
+    with log.change() as store:
+        assert list(store.index_bucket(3, 1)) == [(0, b"\0\3")]
+        assert store.count_index() == 3 * BUCKETS + len(foreign)
+        assert store.drop_index(2) == BUCKETS + len(foreign)
+        assert store.count_index() == 2 * BUCKETS

@@ -14,6 +14,7 @@ from doorward.audit.log import sequence, sign_checkpoint
 from doorward.audit.merkle import Accumulator, leaf_hash
 from doorward.audit.note import Checkpoint, render_checkpoint, render_verifier_key, sign_note, verifier_key
 from doorward.audit.report import LogFaultCode
+from doorward.audit.searching import find_mentions
 from doorward.audit.verifying import verify_log
 from doorward.core.entities import TENANT
 from doorward.storage.backend import Database
@@ -131,7 +132,7 @@ def test_a_log_from_before_verifies_and_grows_on(database: Database) -> None:
         report = verify_log(store, checkpoint=before, verifier_key=VERIFIER)
         assert report.verified
         assert (report.size, report.opened) == (SIZE + 301, 2 * (SIZE + 301))
-        assert store.find_mentions(ALICE, 2) == [SIZE + 300, SIZE + 299]
+        assert find_mentions(store, ALICE, 2).numbers == [SIZE + 300, SIZE + 299]
         (row,) = store.leaves(SIZE, SIZE + 1)
         assert row.event_id == seal(request_answered(SIZE)).id
     with log.change() as store:

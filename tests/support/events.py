@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from doorward.audit.block import BlockBuilder, SealedBlock, open_subject
 from doorward.audit.events import Event, EventType, Retention, build_event
+from doorward.audit.index import BUCKETS
 from doorward.audit.leaf import CommitmentOpening, SealedEvent, check_personal, parse_leaf, seal_event
 from doorward.audit.log import PendingBlock, PendingEvent, PlacedBlock, StoredLeaf, StoredNode
 from doorward.core.entities import TENANT
@@ -41,6 +42,7 @@ class MemoryEventStore:
     kept: list[KeptOpening] = field(default_factory=list)
     checkpoints: list[tuple[int, str, datetime]] = field(default_factory=list)
     recorded: set[str] = field(default_factory=set)
+    index: dict[tuple[int, int], bytes] = field(default_factory=dict)
     size: int | None = None
 
     def record(self, sealed: SealedEvent) -> None:
@@ -145,6 +147,28 @@ class MemoryEventStore:
         numbers = {row.event_id: row.number for row in self.rows[start:end]}
         found = [(numbers[row.event_id], row.opening) for row in self.kept if row.event_id in numbers]
         return iter(sorted(found, key=lambda pair: (pair[0], pair[1].field)))
+
+    def indexed_spans(self, below: int) -> int:
+        return max((span for bucket, span in self.index if not bucket and span < below), default=-1) + 1
+
+    def index_bucket(self, bucket: int, below: int) -> Iterator[tuple[int, bytes]]:
+        for span in range(below - 1, -1, -1):
+            if (bucket, span) in self.index:
+                yield span, self.index[bucket, span]
+
+    def index_span(self, span: int) -> dict[int, bytes]:
+        return {bucket: content for (bucket, other), content in self.index.items() if other == span}
+
+    def count_index(self) -> int:
+        return len(self.index)
+
+    def store_index(self, span: int, buckets: Sequence[bytes]) -> None:
+        self.index |= {(bucket, span): content for bucket, content in enumerate(buckets)}
+
+    def drop_index(self, above: int) -> int:
+        kept = {key: one for key, one in self.index.items() if 0 <= key[0] < BUCKETS and 0 <= key[1] < above}
+        dropped, self.index = len(self.index) - len(kept), kept
+        return dropped
 
     def erase_subject(self, tenant: str, subject: str) -> int:
         return self._erase(

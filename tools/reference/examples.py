@@ -110,6 +110,7 @@ EXAMPLES = {
     "explain": "doorward explain 0f9c2f6e-8a51-4c3b-9d35-7f0e8a1b2c3d",
     "audit verify": "doorward audit verify log.jsonl --checkpoint checkpoint.txt --key log.key",
     "audit export": "doorward audit export --out log.jsonl --checkpoint-out checkpoint.txt",
+    "audit reindex": "doorward audit reindex",
     "audit key": "doorward audit key > log.key",
     "completion": "doorward completion bash > ~/.local/share/bash-completion/completions/doorward",
 }

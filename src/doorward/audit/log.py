@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from doorward.audit.block import SealedBlock
 from doorward.audit.events import Retention
+from doorward.audit.index import IndexStore
 from doorward.audit.leaf import CommitmentOpening, SealedEvent
 from doorward.audit.merkle import Accumulator, leaf_hash, peak_places, root_hash
 from doorward.audit.note import (
@@ -114,7 +115,7 @@ class SealedEventOutbox(Protocol):
         ...
 
 
-class EventStore(SealedEventOutbox, Protocol):
+class EventStore(SealedEventOutbox, IndexStore, Protocol):
     """The stored log. Every method works in the transaction of the caller and does not commit.
 
     Reads see the writes of the same transaction.

@@ -29,6 +29,7 @@ class LogFaultCode(Enum):
     CHECKPOINT_FOREIGN = "checkpoint-foreign"
     CHECKPOINT_MISSING = "checkpoint-missing"
     PERSONAL_ALTERED = "personal-altered"
+    INDEX_ALTERED = "index-altered"
     EXPORT_MALFORMED = "export-malformed"
     SCHEMA_ALTERED = "schema-altered"
     STORE_DAMAGED = "store-damaged"

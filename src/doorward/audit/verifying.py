@@ -11,6 +11,7 @@ The checks, in this order:
     4. Every stored node against the leaves below it: this finds a rewritten hash.
     5. The root at the size of each checkpoint, recomputed from the leaves.
     6. Every remaining personal value against its commitment; erased values are counted.
+    7. The search index, where it is complete, against the leaves: what it hides, and what it names wrongly.
 An attacker who controls the database can rewrite everything in it, but not a checkpoint that is kept elsewhere. So only
 the caller's checkpoint, verified with the caller's key, proves anything against this attacker.
 
@@ -21,8 +22,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from itertools import repeat
 
+from doorward.audit.index_check import IndexCheck
 from doorward.audit.judging import LogJudge, describe_leaf
 from doorward.audit.log import EventStore, StoredLeaf
 from doorward.audit.merkle import HASH_BYTES, NodeRun, leaf_hash
@@ -69,16 +72,19 @@ def verify_log(
     size = store.tree_size()
     _anchor_stored(judge, store, None, 0)
     wrong: defaultdict[int, set[int]] = defaultdict(set)  # by level: what differs from what is stored
+    index = IndexCheck(store, size, partial(judge.add_overall_fault, LogFaultCode.INDEX_ALTERED))
     for start in range(0, size, BLOCK):
         end = min(start + BLOCK, size)
         _anchor_stored(judge, store, start, end)
         leaves, hashes = _check_leaves(judge, list(store.leaves(start, end)), start, end, wrong[0])
         for run in judge.extend(hashes):  # 5
             _check_nodes(judge, store, run, wrong)
+        index.add(leaves)  # 7
         if personal:
             judge.check_personal(start, leaves, store.openings(start, end))  # 6
         if progress is not None:
             progress(end, size)
+    index.finish()
     _anchor_stored(judge, store, size, None)
     return judge.report()
 

@@ -88,6 +88,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.runtime import evidence as evidence
     from doorward.runtime import explaining as explaining
     from doorward.runtime import gateway as gateway
+    from doorward.runtime import indexing as indexing
     from doorward.runtime import initialise as initialise
     from doorward.runtime import invitation_files as invitation_files
     from doorward.runtime import layout as layout
@@ -183,6 +184,7 @@ else:
             "principal_inventory": "doorward.directory.principal_inventory",
             "principals": "doorward.directory.principals",
             "private_files": "doorward.runtime.private_files",
+            "indexing": "doorward.runtime.indexing",
             "reading": "doorward.runtime.reading",
             "removal": "doorward.directory.removal",
             "renewed_files": "doorward.runtime.renewed_files",

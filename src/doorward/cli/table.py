@@ -195,6 +195,7 @@ COMMANDS: dict[str, Entry | Branch] = {
             "tail": _entry("audit:tail", "Print the newest events, one line per event."),
             "verify": _entry("audit:verify", "Verify the log, or an export of it."),
             "export": _entry("audit:export", "Export the log, to be verified anywhere."),
+            "reindex": _entry("audit:reindex", "Make the search index of the log again."),
             "key": _entry("audit:key", "Print the verifier key of the log."),
         },
     ),

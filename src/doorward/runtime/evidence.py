@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from doorward.audit.events import printable
 from doorward.audit.export import read_lines, render_export, verify_export
+from doorward.audit.log import EventStore
 from doorward.audit.report import LogFault, LogFaultCode, VerificationReport
 from doorward.audit.verifying import verify_log
 from doorward.core.errors import Unavailable
@@ -54,17 +55,11 @@ class Evidence:
         while True:
             with self._log.read() as store:
                 end = min(store.tree_size(), start + _BLOCK, start + _BLOCK if limit is None else limit)
-                opened: dict[int, dict[str, str]] = {}
-                for number, opening in store.openings(start, end):
-                    opened.setdefault(number, {})[opening.field] = opening.value
-                leaves = list(store.leaves(start, end))
-            for leaf in leaves:
-                value = json.loads(leaf.leaf)
-                value.pop("personal", None)
-                yield {"number": leaf.number, **value, "personal": opened.get(leaf.number, {})}
-            if not leaves:
+                found = read_events(store, start, end)
+            yield from found
+            if not found:
                 return
-            start = leaves[-1].number + 1
+            start = int(found[-1]["number"]) + 1
 
     def verifier_key(self) -> str:
         """Return the log's verifier key, one line."""
@@ -143,6 +138,19 @@ class Evidence:
         if checkpoint_out:
             create_private(checkpoint_out, checkpoint.encode("utf-8"), option="--checkpoint-out")
         return Exported(events=size, checkpoint=checkpoint)
+
+
+def read_events(store: EventStore, start: int, end: int) -> list[dict[str, Any]]:
+    """Return the events of a range of numbers, with the personal data that is kept."""
+    opened: dict[int, dict[str, str]] = {}
+    for number, opening in store.openings(start, end):
+        opened.setdefault(number, {})[opening.field] = opening.value
+    events = []
+    for leaf in store.leaves(start, end):
+        value = json.loads(leaf.leaf)
+        value.pop("personal", None)
+        events.append({"number": leaf.number, **value, "personal": opened.get(leaf.number, {})})
+    return events
 
 
 def verify_file(path: Path, *, checkpoint: str | None, key: str | None) -> VerificationReport:

@@ -7,23 +7,27 @@ Not here: describing them (`event_lines`), verifying (`evidence`). An event is i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
+import structlog
+
 from doorward.audit.catalogue import list_event_names
+from doorward.audit.index import term_of
+from doorward.audit.searching import Found, SearchedStore, find_mentions, find_requests, list_places
 from doorward.authority.inventory import find_certificate
 from doorward.core.errors import MalformedInput, NotFound
 from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.directory.principals import find_principal
 from doorward.runtime.compose import Installation
 from doorward.runtime.event_lines import result_of
-from doorward.runtime.evidence import Evidence
+from doorward.runtime.evidence import Evidence, read_events
 
-BLOCK = 1000
+_log = structlog.get_logger("doorward.reading")
 MOST_FOUND = 200
 """How many events that mention an id are shown: the newest."""
 SLACK = timedelta(minutes=5)
@@ -60,6 +64,11 @@ class Wanted:
             and (not self.result or result_of(event) == self.result)
             and self._is_in_time(str(event.get("at", "")))
         )
+
+    def terms(self) -> list[bytes]:
+        """Return the terms under which every matching event is indexed."""
+        ids = (self.principal_id, self.application_id, self.certificate_id)
+        return [term for one in ids if (term := term_of(one)) is not None]
 
     def _is_in_time(self, text: str) -> bool:
         if self.since is None and self.until is None:
@@ -144,11 +153,12 @@ class Reader:
         """Return the newest matching events before number `end`, at most so many, oldest first."""
         found: list[dict[str, Any]] = []
         first = self._begin(wanted.since, end) if wanted.since is not None else 0
-        while end > first and len(found) < most:
-            start = max(first, end - BLOCK)
-            block = [one for one in self._between(start, end) if wanted.matches(one)]
-            found[:0] = block
-            end = start
+        with self._log.read() as store:
+            for place in list_places(store, wanted.terms(), end):
+                if place.end <= first or len(found) >= most:
+                    break
+                events = read_events(store, max(first, place.start), place.end)
+                found[:0] = [one for one in events if wanted.matches(one)]
         return found[-most:] if most else []
 
     def coming(self, start: int) -> Iterator[dict[str, Any]]:
@@ -167,15 +177,24 @@ class Reader:
                 "this is not an id: 6 to 128 letters, digits and the signs _ . : -",
                 hint="a request's id is on the page of a refusal; ids of events and certificates in `doorward audit tail`",
             )
-        with self._log.read() as store:
-            numbers = store.find_mentions(text, MOST_FOUND)
-        return [one for number in sorted(numbers) for one in self._between(number, number + 1)]
+        return self._found(find_mentions, text)
 
     def of_incident(self, digits: str) -> list[dict[str, Any]]:
         """Return the newest events of requests with an id that begins with these eight digits, oldest first."""
+        return self._found(find_requests, digits)
+
+    def _found(self, find: Callable[[SearchedStore, str, int], Found], text: str) -> list[dict[str, Any]]:
         with self._log.read() as store:
-            numbers = store.find_beginning("request", f"{digits}-", MOST_FOUND)
-        return [one for number in sorted(numbers) for one in self._between(number, number + 1)]
+            found = find(store, text, MOST_FOUND)
+            events = [
+                one for number in sorted(found.numbers) for one in read_events(store, number, number + 1)
+            ]
+        if found.misled:
+            _log.warning(
+                "the index of the log named events that do not have this id; `doorward audit verify` compares it with the log",
+                groups=found.misled,
+            )
+        return events
 
     def _between(self, start: int, end: int) -> Iterator[dict[str, Any]]:
         return self._evidence.events(start, end)

@@ -36,6 +36,7 @@ from doorward.runtime.continuity import Continuity
 from doorward.runtime.crl_job import CrlJob
 from doorward.runtime.fetching.fetcher import HttpFetcher
 from doorward.runtime.fetching.gathering import Gathering
+from doorward.runtime.indexing import index_next
 from doorward.runtime.jobs import Job, Jobs
 from doorward.runtime.notices import build_notice_sender
 from doorward.runtime.own_listeners import OwnListeners, own_ports
@@ -216,7 +217,7 @@ class Serve:
             Job(name="session-keys", work=self._tend_session_keys, seconds=30.0, wait=self._stop.wait),
             Job(name="failed-checks", work=self._write_counts, seconds=10.0, wait=self._stop.wait),
             *([self._notices_job(self._notices)] if self._notices else []),
-            Job(name="segments", work=self._join_segments, seconds=60.0, wait=self._stop.wait),
+            Job(name="log", work=self._tend_log, seconds=60.0, wait=self._stop.wait),
             Job(name="prune", work=self._prune, seconds=600.0, wait=self._stop.wait),
             Job(name="rollover", work=self._finish_rollover, seconds=5.0, wait=self._stop.wait),
             Job(name="root-list", work=self._renew_root_list, seconds=600.0, wait=self._stop.wait),
@@ -239,11 +240,11 @@ class Serve:
                 self._sign_head(store)
             return more
 
-    def _join_segments(self) -> bool:
-        """Join small segments; each transaction joins few, so that no withdrawal waits for it."""
+    def _tend_log(self) -> bool:
+        """Join small segments, then index what is complete; each transaction writes little, so that no withdrawal waits."""
         with self._installation.event_log.change() as store:
             joined, self._segments_from = store.join_segments(self._segments_from)
-        return joined
+        return joined or index_next(self._installation.event_log)
 
     def _sign_checkpoint(self) -> bool:
         with self._installation.event_log.change() as store:

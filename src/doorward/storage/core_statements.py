@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import Integer, Row, Table, TextClause, bindparam, text
-from sqlalchemy.ext.compiler import compiles
+from sqlalchemy import Row, Table, TextClause, bindparam, text
 from sqlalchemy.sql import ColumnElement
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row: the statement knows its columns, the type checker does not."""
@@ -47,20 +44,3 @@ def _insert(table: Table, on_conflict: str) -> TextClause:
     return text(
         f'INSERT INTO {table.name} ("{columns}") VALUES ({values}) ON CONFLICT {on_conflict}'  # noqa: S608  names of the schema
     ).bindparams(*(bindparam(column.name, type_=column.type) for column in table.columns))
-
-
-class SqlPosition(FunctionElement[int]):
-    """SQL's `position(part IN whole)`: where some bytes begin within others, from 1; 0 if they are not there."""
-
-    name = "position"
-    inherit_cache = True
-    type = Integer()
-
-    def __init__(self, part: ColumnElement[bytes], whole: ColumnElement[bytes]) -> None:
-        super().__init__(part, whole)
-
-
-@compiles(SqlPosition)
-def _render_position(element: SqlPosition, compiler: SQLCompiler, **options: Any) -> str:
-    part, whole = (compiler.process(one, **options) for one in element.clauses)
-    return f"position({part} IN {whole})"

@@ -32,10 +32,6 @@ _SEGMENTS = DriverStatement(
     WHERE tenant = :this_tenant AND first > :above AND first < :end ORDER BY first""",
     large=True,
 )
-_NEWEST_SEGMENTS = DriverStatement(
-    "SELECT first, events, leaves FROM log_segments WHERE tenant = :this_tenant ORDER BY first DESC",
-    large=True,
-)
 _OPENINGS = DriverStatement(
     """SELECT b.first, b.events, o.subject, o.content
     FROM log_blocks b JOIN log_block_openings o ON o.block_id = b.block_id
@@ -93,16 +89,6 @@ class SqlEventBlocks:
                         leaf and start <= number < end
                     ):  # in a joined segment, single events between blocks are empty
                         yield number, leaf
-
-    def find(self, needle: bytes, most: int) -> list[int]:
-        """Return the numbers of the newest leaves with these bytes, newest first."""
-        found: list[int] = []
-        for first, events, data in self._transaction.driver_rows(_NEWEST_SEGMENTS):
-            leaves = _unpacked(data, events)
-            found += [first + place for place in range(len(leaves) - 1, -1, -1) if needle in leaves[place]]
-            if len(found) >= most:
-                break
-        return found[:most]
 
     def openings(self, start: int, end: int) -> list[tuple[int, CommitmentOpening]]:
         """Return (leaf number, opening) of the range, in no order.

@@ -1,13 +1,12 @@
 """The stored audit log: `audit.log.EventStore` over SQL, and its transactions.
 
 Not here: the tree and its checkpoints (`audit`), adding events to the outbox (`event_outbox`), leaves and openings of
-blocks (`event_blocks`). Leaves move from `log_outbox` to `log_leaves` or, those of blocks, to `log_segments`. The openings of their commitments are in `log_openings` from the beginning; erasure
+blocks (`event_blocks`), the index (`event_index`). Leaves move from `log_outbox` to `log_leaves` or, those of blocks, to `log_segments`. The openings of their commitments are in `log_openings` from the beginning; erasure
 deletes rows of that table only. The write transaction is the lock that allows one sequencer at a time.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,10 +20,10 @@ from doorward.audit.merkle import HASH_BYTES
 from doorward.audit.tiles import TILE_HASHES, TILE_LEVELS, extend_tiles, node_row, resolve_nodes
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
-from doorward.storage import lazy
 from doorward.storage.backend import Database
 from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.event_blocks import SqlEventBlocks
+from doorward.storage.event_index import SqlEventIndex
 from doorward.storage.event_outbox import SqlEventOutbox, duplicate_event
 from doorward.storage.event_segments import find_group, join_group
 from doorward.storage.log_packing import unpack_leaves
@@ -84,7 +83,7 @@ _ERASE_BEFORE = DriverStatement(
 )
 
 
-class SqlEventStore(SqlEventOutbox):
+class SqlEventStore(SqlEventOutbox, SqlEventIndex):
     """`audit.log.EventStore` of one tenant inside one transaction."""
 
     def __init__(self, transaction: Transaction) -> None:
@@ -203,24 +202,6 @@ class SqlEventStore(SqlEventOutbox):
             for number, leaf in group:
                 begin = number % TILE_HASHES * HASH_BYTES
                 yield StoredLeaf(number, "", leaf, hashes[begin : begin + HASH_BYTES])
-
-    def find_mentions(self, text: str, most: int) -> list[int]:
-        """Return the numbers of the newest leaves that contain this text as a whole JSON string, newest first.
-
-        It reads every leaf (a gigabyte takes some seconds), so it is for requests of a person only.
-        """
-        return self._find(json.dumps(text).encode(), most)
-
-    def find_beginning(self, name: str, text: str, most: int) -> list[int]:
-        """Return the numbers of the newest leaves with a field of this name that begins with `text`, newest first.
-
-        It reads every leaf, as `find_mentions` does.
-        """
-        return self._find(f"{json.dumps(name)}:{json.dumps(text)[:-1]}".encode(), most)
-
-    def _find(self, needle: bytes, most: int) -> list[int]:
-        singles = lazy.leaf_search.find_leaves(self._transaction, needle, most)
-        return sorted(singles + self._blocks.find(needle, most), reverse=True)[:most]
 
     def join_segments(self, start: int) -> tuple[bool, int]:
         """Join the first small segments from a number on into one, at most 1,024 leaves.

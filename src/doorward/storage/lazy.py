@@ -1,4 +1,4 @@
-"""Modules that only a migration, a search or a block of events needs, imported on first use (docs/design/0049, 0060)."""
+"""Modules that only a migration or a block of events needs, imported on first use (docs/design/0049, 0060)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from doorward.core.lazy_imports import import_lazily
 
 if TYPE_CHECKING:
-    from doorward.storage import leaf_search as leaf_search
     from doorward.storage import log_packing as log_packing
     from doorward.storage import migrating as migrating
 else:
     __getattr__ = import_lazily(
         __name__,
         {
-            "leaf_search": "doorward.storage.leaf_search",
             "log_packing": "doorward.storage.log_packing",
             "migrating": "doorward.storage.migrating",
         },

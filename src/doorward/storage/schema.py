@@ -200,7 +200,14 @@ Index(
     postgresql_where=text("profile = 'partner'"),
 )
 Index("ix_certificates_state", certificates.c.tenant, certificates.c.state, *_IN_ORDER)
-Index("ix_certificates_ending", certificates.c.tenant, certificates.c.state, certificates.c.not_after)
+Index(
+    "ix_certificates_ending",
+    certificates.c.tenant,
+    certificates.c.not_after,
+    certificates.c.id,
+    sqlite_where=text("state = 'valid'"),
+    postgresql_where=text("state = 'valid'"),
+)
 Index("ix_certificates_key", certificates.c.spki_sha256, certificates.c.tenant)
 Index("ix_certificates_replaces", certificates.c.replaces, certificates.c.tenant)
 # A CRL is made from this index alone: half a million rows of the table, in the order of their serial numbers, would be

@@ -8,6 +8,7 @@
     log_openings        personal values of single events
     log_block_openings  personal values of a block, one row for each subject
     log_checkpoints     signed heads
+    log_index           which leaves mention an id (`audit.index`)
 
 Not here: their content (`log_packing`), queries (`event_store`, `event_blocks`).
 """
@@ -115,4 +116,13 @@ log_checkpoints = Table(
     Column("size", BigInteger, primary_key=True),
     Column("text", Text, nullable=False),
     Column("at", Timestamp, nullable=False),
+)
+
+log_index = Table(
+    "log_index",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("bucket", Integer, primary_key=True),
+    Column("span", BigInteger, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
 )

@@ -39,6 +39,7 @@ REVISIONS = (
     "0018",
     "0020",
     "0021",
+    "0022",
 )
 """Every revision, oldest first, so that Doorward recognises an older schema at start without reading the migrations.
 

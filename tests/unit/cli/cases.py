@@ -354,6 +354,7 @@ SUCCESSES: dict[str, Success] = {
     "audit export": Success(
         words="--out {log}", says=("wrote", "events to {log}"), members="written events checkpoint"
     ),
+    "audit reindex": Success(says=("events are indexed",), members="events indexed written removed"),
     "audit key": Success(says=("corp.example/audit+",), members="key"),
     "completion": Success(words="bash", says=("_DOORWARD_COMPLETE",), members="shell script"),
     **_of("person"),
@@ -467,6 +468,7 @@ FAILURES: dict[str, Failure] = {
     "audit tail": Failure(words="--event nonsense", error="event-unknown", code=2),
     "audit verify": Failure(words="--data {nothing}", error="not-initialised", code=3),
     "audit export": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "audit reindex": Failure(words="--data {nothing}", error="not-initialised", code=3),
     "audit key": Failure(words="--data {nothing}", error="not-initialised", code=3),
     "explain": Failure(words="nothing-of-this", error="id-unknown"),
     "completion": Failure(words="csh", error="usage-error", code=2),

@@ -41,6 +41,7 @@ AS_TEXT = [
 
 
 PARTIAL = {
+    "ix_certificates_ending",
     "ix_certificates_listed",
     "ix_certificates_partner",
     "ix_invitations_open",

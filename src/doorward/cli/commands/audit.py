@@ -216,6 +216,42 @@ def export(
     )
 
 
+@click.command("reindex", cls=Command)
+@click.option(
+    "--from",
+    "start",
+    default=0,
+    metavar="NUMBER",
+    type=click.IntRange(min=0),
+    help="Begin with the event of this number; an interrupted command says which one.",
+)
+@click.pass_obj
+def reindex(state: State, start: int) -> None:
+    """Make the search index of the log again from its events, and remove what does not belong to it.
+
+    `serve` writes the index by itself. Use this command if `audit verify` reports `index-altered`. Searching works
+    meanwhile, and after an interruption.
+    """
+    done = start
+    try:
+        with state.output.progress("indexing") as progress:
+
+            def show(number: int, total: int) -> None:
+                nonlocal done
+                done = number
+                progress(number, total)
+
+            rebuilt = parts.indexing.rebuild(state.installation().event_log, start, show)
+    except KeyboardInterrupt:
+        state.output.note(f"indexed up to event {done}; `doorward audit reindex --from {done}` continues")
+        raise
+    state.output.result(
+        rebuilt._asdict(),
+        f"{rebuilt.indexed} of {rebuilt.events} events are indexed; a search reads the newest others one by one",
+        f"[dim]corrected: {rebuilt.written} parts of 16384 events; removed: {rebuilt.removed} rows[/dim]",
+    )
+
+
 @click.command("key", cls=Command)
 @click.pass_obj
 def key(state: State) -> None:

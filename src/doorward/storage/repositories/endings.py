@@ -7,7 +7,7 @@ Not here: the certificates themselves (`certificates`).
 from __future__ import annotations
 
 import builtins
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from doorward.core.errors import NotFound
 from doorward.storage import repositories
@@ -16,22 +16,22 @@ from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, to_microseconds
 from doorward.stores.records import CertificateRecord
 
-_RANGE = """FROM certificates c JOIN principals p ON p.id = c.principal_id
-    WHERE c.tenant = :this_tenant AND c.state = 'valid' AND c.not_after > :since AND c.not_after <= :until
-        AND p.partner_id = ''"""
+_UNTIL = """FROM certificates c JOIN principals p ON p.id = c.principal_id
+    WHERE c.tenant = :this_tenant AND c.state = 'valid' AND c.not_after <= :until AND p.partner_id = ''"""
 _CURRENT = """ AND p.state = 'active' AND NOT EXISTS (
         SELECT 1 FROM certificates n
         WHERE n.replaces = c.id AND n.tenant = :this_tenant AND n.state <> 'intended')"""
-_PAGE = " AND (c.not_after > :at OR c.id > :after) ORDER BY c.not_after, c.id LIMIT :limit"
-_LIST_CURRENT = DriverStatement(f"SELECT c.id {_RANGE}{_CURRENT}{_PAGE}")
-_LIST_EVERY = DriverStatement(f"SELECT c.id {_RANGE}{_PAGE}")
-_COUNT = DriverStatement(f"SELECT count(*) {_RANGE}{_CURRENT}")
+_PAGE = " AND (c.not_after, c.id) > (:since, :after) ORDER BY c.not_after, c.id LIMIT :limit"
+_LIST_CURRENT = DriverStatement(f"SELECT c.id {_UNTIL}{_CURRENT}{_PAGE}")
+_LIST_EVERY = DriverStatement(f"SELECT c.id {_UNTIL}{_PAGE}")
+_COUNT = DriverStatement(f"SELECT count(*) {_UNTIL} AND c.not_after > :since{_CURRENT}")
 _END = DriverStatement("SELECT not_after FROM certificates WHERE tenant = :this_tenant AND id = :of")
 _IS_CURRENT = DriverStatement(
     f"""SELECT 1 FROM certificates c JOIN principals p ON p.id = c.principal_id
     WHERE c.tenant = :this_tenant AND c.id = :of AND c.state = 'valid' AND p.partner_id = ''{_CURRENT}"""  # noqa: S608 - constants of this file
 )
-_TICK = timedelta(microseconds=1)
+_AFTER_EVERY_ID = "~"
+"""A text that comes after every id, so that the list begins after its first moment."""
 
 
 class SqlEndings:
@@ -44,7 +44,7 @@ class SqlEndings:
         self, since: datetime, until: datetime, *, every: bool = False, after: str = "", limit: int = 100
     ) -> builtins.list[CertificateRecord]:
         """Return those that end in the range, in the order of their ends."""
-        begin = at = since
+        begin, last = since, _AFTER_EVERY_ID
         if after:
             value = self._transaction.driver_value(_END, of=after)
             if value is None:
@@ -53,13 +53,12 @@ class SqlEndings:
                     f"the list cannot continue after the certificate {after[:64]}, because it does not exist",
                     hint="begin the list again without --after",
                 )
-            at = from_microseconds(value)
-            begin = max(since, at - _TICK)
+            if (at := from_microseconds(value)) > since:
+                begin, last = at, after
         values = {
             "since": to_microseconds(begin),
             "until": to_microseconds(until),
-            "at": to_microseconds(at),
-            "after": after,
+            "after": last,
             "limit": limit,
         }
         statement = _LIST_EVERY if every else _LIST_CURRENT

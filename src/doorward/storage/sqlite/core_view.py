@@ -5,13 +5,10 @@ Not here: pools of connections (`database`).
 
 from __future__ import annotations
 
-import importlib
 import sqlite3
 
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import QueuePool
-
-importlib.import_module("doorward.storage.sqlite.functions")
 
 
 def core_over(driver: sqlite3.Connection) -> Connection:

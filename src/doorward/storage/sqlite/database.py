@@ -13,7 +13,6 @@ Standard: https://www.sqlite.org/wal.html and /pragma.html.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -27,8 +26,6 @@ from doorward.storage.backend import BUSY_TIMEOUT, READERS
 from doorward.storage.group_commit import Writer
 from doorward.storage.sqlite.faults import translated
 from doorward.storage.sqlite.file import DatabaseFile
-
-importlib.import_module("doorward.storage.sqlite.functions")
 
 
 class SqliteDatabase(DatabaseFile):

@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "d09ed1eae4b36830e0599456fc755ebd02bb3159b6ecbb61137d2cb82037d9b0"
+SCHEMA_SHA256 = "de94d00d2fa4f6541a4eb473949a955dc551e3e349f4a24574ca464164eee36c"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {
