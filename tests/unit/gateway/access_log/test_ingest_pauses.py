@@ -1,11 +1,16 @@
-"""How often the access log is looked at: often while lines are written, seldom otherwise."""
+"""How often the access log is looked at: often while lines are written, seldom if there are many or none."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
-from doorward.gateway.access_log.ingest import POLL_SECONDS, QUIET_POLL_SECONDS
+from doorward.gateway.access_log.ingest import (
+    BUSY_BYTES,
+    BUSY_POLL_SECONDS,
+    POLL_SECONDS,
+    QUIET_POLL_SECONDS,
+)
 from tests.support.access_log import Log, line
 from tests.support.ports import FakeClock
 
@@ -36,3 +41,17 @@ def test_a_quiet_log_is_looked_at_less_often(log: Log) -> None:
     assert stop.waits[105:120] == [QUIET_POLL_SECONDS] * 15
     assert stop.waits[120:] == [POLL_SECONDS] * 40
     assert log.taken() == ["r1", "r2"]
+
+
+def test_after_many_lines_more_are_awaited(log: Log) -> None:
+    """A block then has more of them; after few lines the next look is as soon as before, and no line is left."""
+    many = [line(number) for number in range(2 + BUSY_BYTES // len(line(1)))]
+
+    def write_all() -> None:
+        for one in many:
+            log.write(one)
+
+    stop = _TimedStop(log.world.clock, 8, write_all, at=4)
+    log.ingest.run(stop)
+    assert stop.waits == [POLL_SECONDS] * 4 + [BUSY_POLL_SECONDS] + [POLL_SECONDS] * 3
+    assert len(log.taken()) == len(many)
