@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, ENROL_CHAIN
+from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, ENROL_CHAIN, OWNER_FILTER
 from doorward.policy.model import Rule
 from tests.posture.witness import Witness
 from tests.support.attacks import HTTP, TLS, Edit, altered, changed, every_value, found, without
@@ -47,7 +47,9 @@ class TestSlices:
         resources = doors.site.resources(APPS)
         whole = [*resources.routes.values(), *resources.listeners]
         for key, value in every_value(whole):
-            assert key not in {"shadow_rules", "shadow_matcher", "disabled", "is_optional"}
+            assert key not in {"shadow_rules", "shadow_matcher", "is_optional"}
+            if isinstance(value, dict) and "disabled" in value:
+                assert value["name"] == OWNER_FILTER  # without it there is no owner, so less is allowed
             if isinstance(value, dict) and str(value.get("@type", "")).endswith("rbac.v3.RBACPerRoute"):
                 assert value["rbac"]["rules"]["action"] == "ALLOW"
             if isinstance(value, dict) and str(value.get("@type", "")).endswith("rbac.v3.RBAC"):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.posture.test_trailers import APPS, Upstream, speaking
+from tests.posture.test_trailers import APPS, Upstream, behind
 from tests.support.attacks import HTTP, Edit, H2Client, exchange, statuses, without
 from tests.support.compiled_door import CompiledDoors
 from tests.support.door_site import CLEARED, id_of
@@ -31,7 +31,7 @@ def upstream() -> Iterator[Upstream]:
 def heard(doors: CompiledDoors, upstream: Upstream, *edits: Edit) -> list[str]:
     """Say `http` over HTTP/2, and in a whole target over HTTP/1.1; return what the application got."""
     mark = len(upstream.schemes)
-    with doors.open(*speaking(upstream), *edits, apps=APPS) as door:
+    with doors.open(*edits, apps=APPS, upstreams=behind(upstream)) as door:
         door.authorizer.facts = facts_of(id_of("pay", APPS["pay"][0]), CLEARED)
         said = [(":method", "GET"), (":scheme", "http"), (":authority", "pay.test"), (":path", "/x")]
         with door.connect(h2=True) as connection:

@@ -14,7 +14,8 @@ import h2.connection
 import h2.events
 import pytest
 
-from tests.support.attacks import HTTP, Edit, H2Client, changed, exchange, statuses, without
+from doorward.policy.model import HttpUpstream, Scheme
+from tests.support.attacks import HTTP, Edit, H2Client, exchange, statuses, without
 from tests.support.compiled_door import CompiledDoors
 from tests.support.door_site import AUDITOR, CLEARED, TELLER, allow, id_of
 from tests.support.envoy_process import facts_of
@@ -62,20 +63,15 @@ def upstream() -> Iterator[Upstream]:
         yield one
 
 
-def speaking(upstream: Upstream) -> tuple[Edit, Edit]:
-    """Return the edits that put this application behind a door."""
-    options = ("clusters", "app_pay", "typed_extension_protocol_options", "*", "explicit_http_config")
-    address = ("load_assignment", "endpoints", 0, "lb_endpoints", 0, "endpoint", "address", "socket_address")
-    return (
-        changed(*options, to={"http2_protocol_options": {}}),
-        changed("clusters", "app_pay", *address, "port_value", to=upstream.port),
-    )
+def behind(upstream: Upstream) -> dict[str, HttpUpstream]:
+    """Return this application as the upstream of a door."""
+    return {"pay": HttpUpstream(host="127.0.0.1", port=upstream.port, scheme=Scheme.H2C)}
 
 
 def heard(doors: CompiledDoors, upstream: Upstream, *edits: Edit) -> list[list[str]]:
     """Send trailers over HTTP/2 and HTTP/1.1; return the names that the application got, request by request."""
     mark = len(upstream.requests)
-    with doors.open(*speaking(upstream), *edits, apps=APPS) as door:
+    with doors.open(*edits, apps=APPS, upstreams=behind(upstream)) as door:
         door.authorizer.facts = facts_of(id_of("pay", APPS["pay"][0]), TELLER, AUDITOR, CLEARED)
         with door.connect(h2=True) as connection:
             assert H2Client(connection).ask("/x", method="POST", body=b"a", trailers=FORGED).status == 200

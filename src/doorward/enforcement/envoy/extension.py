@@ -19,6 +19,15 @@ def build_extension(name: str, kind: str, **config: Any) -> dict[str, Any]:
     return {"name": name, "typed_config": build_typed(kind, **config)}
 
 
+def await_route(http_filter: dict[str, Any]) -> dict[str, Any]:
+    """Return an HTTP filter that runs only on routes with a configuration for it, for example a slice of rules.
+
+    Envoy does not even create it on other routes. An idle filter costs about a microsecond of each request (docs/design/0108).
+    Only for filters without which less is allowed: a route that lost its configuration must not be open.
+    """
+    return {**http_filter, "disabled": True}
+
+
 def render_duration(span: timedelta) -> str:
     """Return a duration as proto3 JSON writes it, to the microsecond."""
     micros = span // timedelta(microseconds=1)

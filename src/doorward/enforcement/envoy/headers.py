@@ -99,9 +99,9 @@ def build_early_mutations(terms: HeaderOptions = DEFAULT_HEADER_OPTIONS) -> list
 
 
 def build_trailer_removal() -> dict[str, Any]:
-    """Return the filter that drops the trailers of requests (RFC 9110 section 6.5: a proxy may).
+    """Return the filter that drops the trailers of requests (RFC 9110 section 6.5: a proxy may), for an upstream of HTTP/2.
 
-    An HTTP/2 upstream would get them, under any name; over HTTP/1.1 Envoy drops them itself.
+    It would get them, under any name; over HTTP/1.1 Envoy drops them itself.
     """
     return build_extension(
         "doorward.trailers",

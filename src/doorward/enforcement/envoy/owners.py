@@ -16,15 +16,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from doorward.enforcement.envoy.extension import CEL, build_extension, build_typed
+from doorward.enforcement.envoy.extension import CEL, await_route, build_extension, build_typed
 from doorward.enforcement.envoy.names import OWNER_FILTER, ConnectionFact
 
 _KIND = "extensions.filters.http.set_filter_state.v3.Config"
 
 
 def build_owner_filter() -> dict[str, Any]:
-    """Return the filter as a connection manager has it."""
-    return build_extension(OWNER_FILTER, _KIND)
+    """Return the filter as a connection manager has it: it runs only on routes with `build_owner_slice`."""
+    return await_route(build_extension(OWNER_FILTER, _KIND))
 
 
 def build_owner_slice(places: Iterable[int]) -> dict[str, Any]:

@@ -23,7 +23,14 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from doorward.enforcement.envoy.extension import AWAITED, CEL, build_extension, build_typed, render_duration
+from doorward.enforcement.envoy.extension import (
+    AWAITED,
+    CEL,
+    await_route,
+    build_extension,
+    build_typed,
+    render_duration,
+)
 from doorward.enforcement.envoy.headers import overwrite_header
 from doorward.enforcement.envoy.names import BOUND_FILTER, SESSION_COOKIE, SESSION_FILTER, ConnectionFact
 from doorward.enforcement.plan import DoorRule, GatewayPlan, HttpDoor, SessionPlan
@@ -55,7 +62,7 @@ _ASSERTION = "doorward.session.assertion"
 
 
 def build_session_filters() -> list[dict[str, Any]]:
-    """Return the session filters of a connection manager."""
+    """Return the session filters of a connection manager: they run only on routes with `build_session_slice`."""
     discovered = {
         "name": SESSION_FILTER,
         "config_discovery": {
@@ -63,7 +70,7 @@ def build_session_filters() -> list[dict[str, Any]]:
             "type_urls": [f"type.googleapis.com/envoy.{_JWT}"],
         },
     }
-    return [discovered, build_extension(BOUND_FILTER, _STATE)]
+    return [await_route(one) for one in (discovered, build_extension(BOUND_FILTER, _STATE))]
 
 
 def build_session_extension(plan: GatewayPlan) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from datetime import timedelta
 from typing import Any
 
 from doorward.core.factor_kinds import FactorKind
-from doorward.enforcement.envoy.extension import build_extension
+from doorward.enforcement.envoy.extension import await_route, build_extension
 from doorward.enforcement.envoy.headers import overwrite_header
 from doorward.enforcement.envoy.names import BEGIN_COOKIE, STEP_UP_FILTER, STEP_UP_STATISTICS
 from doorward.enforcement.envoy.replies import build_case
@@ -47,11 +47,13 @@ _CHALLENGE = (
 
 
 def build_step_up_filter() -> dict[str, Any]:
-    """Return the step-up filter of a connection manager: without a route's shadow rules it notes nothing."""
-    return build_extension(
-        STEP_UP_FILTER,
-        "extensions.filters.http.rbac.v3.RBAC",
-        shadow_rules_stat_prefix=STEP_UP_STATISTICS,
+    """Return the step-up filter of a connection manager: it runs only on routes with shadow rules."""
+    return await_route(
+        build_extension(
+            STEP_UP_FILTER,
+            "extensions.filters.http.rbac.v3.RBAC",
+            shadow_rules_stat_prefix=STEP_UP_STATISTICS,
+        )
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,19 @@ import pytest
 from doorward.enforcement.envoy.headers import build_early_mutations, build_route_headers
 from doorward.enforcement.envoy.http import build_http, build_open_http
 from doorward.enforcement.envoy.logs import build_handshake_log, build_open_log, build_request_log
-from doorward.enforcement.envoy.names import IDENTITY_HEADERS, ConnectionFact
+from doorward.enforcement.envoy.names import (
+    BOUND_FILTER,
+    IDENTITY_HEADERS,
+    OWNER_FILTER,
+    SESSION_FILTER,
+    STEP_UP_FILTER,
+    ConnectionFact,
+)
 from doorward.enforcement.envoy.replies import build_local_replies
 from doorward.enforcement.envoy.reply_cases import CONDITION_CASES, STATUS_CASES
 from doorward.enforcement.plan import GatewayLimits
-from tests.unit.enforcement.plans import OPEN_DOOR, PATHS, UPSTREAM, door
+from doorward.policy.model import HttpUpstream, Scheme
+from tests.unit.enforcement.plans import OPEN_DOOR, PATHS, SESSIONS, UPSTREAM, door
 
 HTTP: dict[str, Any] = build_http(door(), PATHS, GatewayLimits())["typed_config"]
 ENROL: dict[str, Any] = build_open_http(OPEN_DOOR, PATHS, GatewayLimits())["typed_config"]
@@ -55,7 +64,7 @@ def test_every_time_and_size_is_stated(config: dict[str, Any]) -> None:
 
 
 def test_the_rules_stand_before_the_router() -> None:
-    """The order: rate, owner, deny, allow, cookies, trailers, router; WebSocket is the only upgrade."""
+    """The order: rate, owner, deny, allow, cookies, router; WebSocket is the only upgrade."""
     assert [one["name"] for one in HTTP["http_filters"]] == [
         "doorward.rate",
         "doorward.owner",
@@ -63,11 +72,26 @@ def test_the_rules_stand_before_the_router() -> None:
         "doorward.allow",
         "doorward.cookies",
         "doorward.cookie-field",
-        "doorward.trailers",
         "envoy.filters.http.router",
     ]
     assert HTTP["upgrade_configs"] == [{"upgrade_type": "websocket"}]
     assert "upgrade_configs" not in ENROL
+
+
+def test_only_filters_that_allow_more_wait_for_a_route() -> None:
+    """A route that lost its configuration is not open: limits, rules and the removal of cookies run on every route."""
+    config = build_http(door(), PATHS, GatewayLimits(), SESSIONS)["typed_config"]
+    waiting = {one["name"] for one in config["http_filters"] if one.get("disabled")}
+    assert waiting == {OWNER_FILTER, SESSION_FILTER, BOUND_FILTER, STEP_UP_FILTER}
+
+
+@pytest.mark.parametrize("scheme", [Scheme.HTTP, Scheme.H2C])
+def test_trailers_are_removed_before_an_upstream_of_http2(scheme: Scheme) -> None:
+    """Over HTTP/1.1 Envoy drops them itself."""
+    upstream = HttpUpstream(host="127.0.0.1", port=1, scheme=scheme)
+    config = build_http(replace(door(), upstream=upstream), PATHS, GatewayLimits())["typed_config"]
+    names = [one["name"] for one in config["http_filters"]]
+    assert ("doorward.trailers" in names) is (scheme is Scheme.H2C)
 
 
 def test_enrolment_connections_are_short_and_bodies_small() -> None:
