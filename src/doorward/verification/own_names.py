@@ -46,7 +46,9 @@ def _fold(text: str) -> str:
         text = unquote(text, errors="replace")
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    return "".join(one for one in text if _is_seen(one)).casefold().translate(_DOTS)
+    if not (text.isascii() and text.isprintable()):  # no printable character of ASCII is invisible
+        text = "".join(one for one in text if _is_seen(one))
+    return text.casefold().translate(_DOTS)
 
 
 def _is_seen(character: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -98,53 +98,62 @@ def parse_partner_leaf(der: bytes) -> PartnerLeaf:
     path = parse_path_certificate(der)
     try:
         content = read_content(path.alternative, path.policies, path.key)
-        return PartnerLeaf(path=path, facts=_describe_path(path), content=content)
+        return PartnerLeaf(path=path, facts=_describe(path), content=content)
     except Exception as fault:  # as above
         raise MalformedInput("certificate-malformed", "this is not an X.509 v3 certificate") from fault
 
 
 def _read(certificate: x509.Certificate, der: bytes) -> ParsedCertificate:
     """Return the content; raise any exception if the certificate is malformed."""
+    _require_version(certificate.version)
     find = Extensions(certificate).find
     names = tuple(find(x509.SubjectAlternativeName) or ())
     usages, key_usage = find(x509.ExtendedKeyUsage), find(x509.KeyUsage)
     basic, policies = find(x509.BasicConstraints), find(x509.CertificatePolicies)
-    return ParsedCertificate(
-        facts=_describe(certificate, names, der),
-        issuer_der=certificate.issuer.public_bytes(),
-        uris=tuple(name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)),
-        purposes=frozenset(one.dotted_string for one in usages) if usages is not None else None,
-        signs=key_usage is None or key_usage.digital_signature,
-        is_ca=basic is not None and basic.ca,
-        content=read_content(
-            names, [one.policy_identifier.dotted_string for one in policies or ()], certificate.public_key()
-        ),
-    )
-
-
-def _describe(
-    certificate: x509.Certificate, names: tuple[x509.GeneralName, ...], der: bytes
-) -> CertificateFacts:
-    """Return the facts; raise any exception if it is not version 3 or its key cannot be read."""
-    if certificate.version is not x509.Version.v3:
-        raise ValueError("not version 3")
-    return CertificateFacts(
+    issuer, key = certificate.issuer, certificate.public_key()
+    facts = CertificateFacts(
         sha256=hashlib.sha256(der).hexdigest(),
         serial=certificate.serial_number,
-        issuer=render_distinguished_name(certificate.issuer),
+        issuer=render_distinguished_name(issuer),
         subject=render_distinguished_name(certificate.subject),
         san=tuple(render_general_name(name) for name in names),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        key_kind=name_key_kind(certificate.public_key()),
+        key_kind=name_key_kind(key),
         der=der,
+    )
+    return ParsedCertificate(
+        facts=facts,
+        issuer_der=issuer.public_bytes(),
+        uris=tuple(name.value for name in names if isinstance(name, x509.UniformResourceIdentifier)),
+        purposes=frozenset(one.dotted_string for one in usages) if usages is not None else None,
+        signs=key_usage is None or key_usage.digital_signature,
+        is_ca=basic is not None and basic.ca,
+        content=read_content(names, [one.policy_identifier.dotted_string for one in policies or ()], key),
     )
 
 
-def _describe_path(path: PathCertificate) -> CertificateFacts:
-    """Return the facts of a certificate that was parsed for a path, rewritten or not."""
-    facts = _describe(path.certificate, path.alternative, path.der)
-    return replace(facts, issuer=path.issuer_text, subject=path.subject_text)
+def _describe(path: PathCertificate) -> CertificateFacts:
+    """Return the facts of a certificate that was parsed for a path, rewritten or not; raise any exception as `_read`."""
+    _require_version(path.version)
+    if path.key is None:
+        raise ValueError("the key cannot be read")
+    return CertificateFacts(
+        sha256=path.sha256,
+        serial=path.serial,
+        issuer=path.issuer_text,
+        subject=path.subject_text,
+        san=tuple(render_general_name(name) for name in path.alternative),
+        not_before=path.not_before,
+        not_after=path.not_after,
+        key_kind=name_key_kind(path.key),
+        der=path.der,
+    )
+
+
+def _require_version(version: x509.Version) -> None:
+    if version is not x509.Version.v3:
+        raise ValueError("not version 3")
 
 
 def name_key_kind(key: object) -> str:

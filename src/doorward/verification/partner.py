@@ -70,6 +70,7 @@ from doorward.verification.validity import ends_at
 
 _ID_PREFIX = "ptn_"
 _NO_EVIDENCE = EvidenceIndex()
+_SECONDS = len("2026-11-23T12:00:00")
 
 
 class RevocationMode(Enum):
@@ -395,5 +396,5 @@ def _describe_path(found: _FoundPath, findings: Sequence[StatusFinding]) -> Iter
         yield "status", f"{finding.certificate} {finding.status.value}"
         yield from (("status-evidence", one) for one in finding.evidence)
         if finding.fresh_until is not None:
-            yield "fresh-until", f"{finding.fresh_until:%Y-%m-%dT%H:%M:%SZ}"
+            yield "fresh-until", f"{finding.fresh_until.isoformat()[:_SECONDS]}Z"
     yield from (("path-fault", str(fault)) for fault in found.faults[:1])

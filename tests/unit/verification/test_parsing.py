@@ -96,6 +96,14 @@ def test_version_1_is_malformed():
     assert code_of(version_1(CA, CA.key).der) == "certificate-malformed"
 
 
+def test_a_key_that_cannot_be_read_is_malformed():
+    """Nobody could prove that it has such a key."""
+    curve = bytes.fromhex("06082a8648ce3d0301")
+    der = CA.leaf("alice", key=cached_key(KeyKind.P256)).der
+    assert der.count(curve + b"\x07") == 1
+    assert code_of(der.replace(curve + b"\x07", curve + b"\x30")) == "certificate-malformed"
+
+
 def test_a_second_extension_of_a_kind_is_malformed():
     """Two subjectAltNames could identify two people: RFC 5280 section 4.2 forbids them."""
     der = CA.leaf("alice", dns=("a.example",)).der
