@@ -1,6 +1,7 @@
 /* The load generator of `make bench`: N connections at once, TLS 1.3 with client certificates or plain HTTP/1.1.
  *
- *   load MODE PORT NAME CONNECTIONS COUNT REQUESTS [CHAIN.pem KEY.pem]...
+ *   load new|storm|visit|keep PORT NAME CONNECTIONS COUNT REQUESTS [CHAIN.pem KEY.pem]...
+ *   load plain PORT NAME CONNECTIONS COUNT REQUESTS [EXPECTED]
  *
  * MODE         new:   each request on a new connection with a full handshake; COUNT connections in all.
  *              storm: all at once, from many addresses of loopback; who is refused comes again after a second, and who is served stays.
@@ -11,6 +12,7 @@
  * NAME         the server name (SNI).
  * REQUESTS     a file of requests as they are, each after a line with its length in decimal; sent in turn.
  * CHAIN, KEY   client certificates with their chain, used in turn.
+ * EXPECTED     a text that every answer should contain, within 64 KiB; answers without it are counted (`lacking`).
  *
  * One thread, non-blocking sockets, epoll. No session is resumed. The server's certificate is not verified: its cost
  * is not the server's, and every peer is asked in the same way. It prints `ready` and begins when a line comes on standard input, so
@@ -62,12 +64,12 @@ static struct connection **waiting;
 static long first_waiting, last_waiting, most_waiting;
 static struct connection *every;
 static long count, turned; /* connections in all; of those kept, how many had their turn */
-static long total, started, finished, refused, by_status[1000];
+static long total, started, finished, refused, lacking, by_status[1000];
 static size_t contexts, requests;
 static SSL_CTX *context[MOST_CONTEXTS];
 static struct bytes *request;
 static struct sockaddr_in address;
-static const char *name;
+static const char *name, *expected;
 static float *latencies;
 static long latency_count, turn;
 static char why[256];
@@ -217,6 +219,7 @@ static void let_next(void) {
 static void finish(struct connection *one) {
   latencies[latency_count++] = (float)((now() - one->began) * 1e6);
   by_status[one->status > 0 && one->status < 1000 ? one->status : 0]++;
+  if (expected && !memmem(one->head, one->have, expected, strlen(expected))) lacking++;
   finished++;
   if (is_storm && !is_visit) {
     one->state = IDLE;
@@ -288,7 +291,8 @@ static void go_on(struct connection *one) {
       return; /* no answer can be there yet: save the call that would say so */
     }
     while (one->state == READING) {
-      if (one->left >= 0 || one->have >= BUFFER - 1) one->have = 0; /* the head was read: what follows is counted only */
+      /* The head was read: what follows is counted only, unless a text is looked for in it. */
+      if ((one->left >= 0 && !expected) || one->have >= BUFFER - 1) one->have = 0;
       int size = (int)(BUFFER - 1 - one->have);
       int came = is_plain ? (int)recv(one->fd, one->head + one->have, (size_t)size, 0) : SSL_read(one->tls, one->head + one->have, size);
       if (came <= 0) {
@@ -344,7 +348,7 @@ static double cpu(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 7) { fprintf(stderr, "usage: load new|storm|visit|keep|plain PORT NAME CONNECTIONS COUNT REQUESTS [CHAIN KEY]...\n"); return 2; }
+  if (argc < 7) { fprintf(stderr, "usage: load new|storm|visit|keep|plain PORT NAME CONNECTIONS COUNT REQUESTS [CHAIN KEY]...|[EXPECTED]\n"); return 2; }
   signal(SIGPIPE, SIG_IGN);
   is_visit = !strcmp(argv[1], "visit");
   is_storm = is_visit || !strcmp(argv[1], "storm");
@@ -358,7 +362,8 @@ int main(int argc, char **argv) {
   most_waiting = count + 1;
   waiting = calloc((size_t)most_waiting, sizeof *waiting);
   read_requests(argv[6]);
-  for (int at = 7; at + 1 < argc && contexts < MOST_CONTEXTS; at += 2) context[contexts++] = make_context(argv[at], argv[at + 1]);
+  if (is_plain && argc > 7) expected = argv[7];
+  for (int at = 7; !is_plain && at + 1 < argc && contexts < MOST_CONTEXTS; at += 2) context[contexts++] = make_context(argv[at], argv[at + 1]);
   if (!contexts && !is_plain) context[contexts++] = make_context(NULL, NULL);
   every = calloc((size_t)count, sizeof *every);
   latencies = calloc((size_t)(total + count) + 1, sizeof *latencies);
@@ -374,7 +379,7 @@ int main(int argc, char **argv) {
     is_opening = 0;
     turned = 0;
     total = wanted;
-    started = finished = refused = latency_count = 0;
+    started = finished = refused = lacking = latency_count = 0;
     memset(by_status, 0, sizeof by_status);
   }
   printf("ready\n");
@@ -388,7 +393,7 @@ int main(int argc, char **argv) {
   used = cpu() - used;
 
   qsort(latencies, (size_t)latency_count, sizeof *latencies, compare);
-  printf("{\"seconds\": %.6f, \"cpu_seconds\": %.6f, \"refused\": %ld, \"why\": \"%s\", \"statuses\": {", seconds, used, refused, why);
+  printf("{\"seconds\": %.6f, \"cpu_seconds\": %.6f, \"refused\": %ld, \"lacking\": %ld, \"why\": \"%s\", \"statuses\": {", seconds, used, refused, lacking, why);
   const char *comma = "";
   for (int status = 0; status < 1000; status++)
     if (by_status[status]) { printf("%s\"%d\": %ld", comma, status, by_status[status]); comma = ", "; }

@@ -25,6 +25,7 @@ class Loaded:
         cpu_seconds: that the generator used itself meanwhile.
         statuses: answers by HTTP status.
         refused: connections that ended without an answer.
+        lacking: answers without the text that `Target.expected` asks for.
         why: what the first of them was told.
         latency_us: `p50`, `p95`, `p99`, `max`.
     """
@@ -33,6 +34,7 @@ class Loaded:
     cpu_seconds: float
     statuses: Mapping[str, int]
     refused: int
+    lacking: int
     why: str
     latency_us: Mapping[str, float]
 
@@ -60,12 +62,14 @@ class Target:
         name: the server name.
         requests: the file of requests (`write_requests`).
         identities: pairs of files, chain and key, used in turn.
+        expected: a text that every answer should contain, only for the mode `plain`; empty for none.
     """
 
     port: int
     name: str
     requests: Path
     identities: Sequence[tuple[Path, Path]] = ()
+    expected: str = ""
 
 
 def send(
@@ -110,6 +114,7 @@ def holding(target: Target, connections: int) -> Iterator[list[Loaded]]:
 def _started(target: Target, mode: str, connections: int, count: int) -> Iterator[subprocess.Popen[str]]:
     """Start the generator on the other core, and wait until it is ready."""
     words = [str(one) for pair in target.identities for one in pair]
+    words += [target.expected] if target.expected else []
     command = [
         str(program()),
         mode,

@@ -203,6 +203,7 @@ def of_door(door: Door, mode: str, connections: int, most: int) -> Measurement:
         count = int(most * share)
         with _busy(REST) as rest, _busy(MEASURED) as core:
             done = door.send(mode, connections, count, leaves_each=_LEAVES[mode])
+        count -= done.loaded.lacking  # they took time and are no work done
         return Round(
             rate=count / done.seconds,
             cpu_us=done.cpu_seconds / count * 1e6,
