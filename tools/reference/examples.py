@@ -111,6 +111,7 @@ EXAMPLES = {
     "audit verify": "doorward audit verify log.jsonl --checkpoint checkpoint.txt --key log.key",
     "audit export": "doorward audit export --out log.jsonl --checkpoint-out checkpoint.txt",
     "audit reindex": "doorward audit reindex",
+    "audit erase": "doorward audit erase --class access --before 90d",
     "audit key": "doorward audit key > log.key",
     "completion": "doorward completion bash > ~/.local/share/bash-completion/completions/doorward",
 }

@@ -125,6 +125,7 @@ class EventType(Enum):
     FACTOR_FAILED = "factor:failed"
     SESSION_KEY_ROTATED = "session-key:rotated"
     INCIDENT_EXPLAINED = "incident:explained"
+    PERSONAL_ERASED = "personal:erased"
     SERVER_CERTIFICATE_OBTAINED = "server-certificate:obtained"
     SERVER_CERTIFICATE_FAILED = "server-certificate:failed"
 
@@ -378,6 +379,7 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         ),
         EventType.SESSION_KEY_ROTATED: _spec(_OPERATION, "session_key", "reason"),
         EventType.INCIDENT_EXPLAINED: _spec(_IDENTITY, "principal", "incident certificate reason", "name"),
+        EventType.PERSONAL_ERASED: _spec(_OPERATION, "", "principal kind to_at"),
         EventType.SERVER_CERTIFICATE_OBTAINED: _spec(
             _OPERATION, "order gateway serial not_after", "differences", "names issuer"
         ),

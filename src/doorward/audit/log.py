@@ -203,11 +203,14 @@ class EventStore(SealedEventOutbox, IndexStore, Protocol):
     # -- erasure -------------------------------------------------------------------------------
 
     def erase_subject(self, tenant: str, subject: str) -> int:
-        """Delete every opening about this id, of events in the outbox and in the tree; return how many."""
+        """Delete openings about this id, of events in the outbox and in the tree; return how many.
+
+        A call deletes as many as a short transaction can; after the last call, which returns 0, there are none.
+        """
         ...
 
     def erase_before(self, retention: Retention, before: datetime) -> int:
-        """Delete the openings of events of a retention class that are older; return how many."""
+        """Delete openings of events of a retention class that are older; return how many, as `erase_subject`."""
         ...
 
 

@@ -84,6 +84,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.runtime import condition as condition
     from doorward.runtime import disruption as disruption
     from doorward.runtime import durations as durations
+    from doorward.runtime import erasing as erasing
     from doorward.runtime import event_lines as event_lines
     from doorward.runtime import evidence as evidence
     from doorward.runtime import explaining as explaining
@@ -209,6 +210,7 @@ else:
             "story": "doorward.demo.story",
             "report": "doorward.demo.report",
             "durations": "doorward.runtime.durations",
+            "erasing": "doorward.runtime.erasing",
             "event_lines": "doorward.runtime.event_lines",
             "terms": "doorward.partners.terms",
             "trying": "doorward.demo.trying",

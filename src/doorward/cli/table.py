@@ -196,6 +196,7 @@ COMMANDS: dict[str, Entry | Branch] = {
             "verify": _entry("audit:verify", "Verify the log, or an export of it."),
             "export": _entry("audit:export", "Export the log, to be verified anywhere."),
             "reindex": _entry("audit:reindex", "Make the search index of the log again."),
+            "erase": _entry("audit_erase:erase", "Erase personal values of the log."),
             "key": _entry("audit:key", "Print the verifier key of the log."),
         },
     ),

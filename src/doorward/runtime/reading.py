@@ -26,6 +26,7 @@ from doorward.directory.principals import find_principal
 from doorward.runtime.compose import Installation
 from doorward.runtime.event_lines import result_of
 from doorward.runtime.evidence import Evidence, read_events
+from doorward.stores.services import Services
 
 _log = structlog.get_logger("doorward.reading")
 MOST_FOUND = 200
@@ -126,7 +127,7 @@ class Reader:
         """
         services, now = self._installation.services, self._installation.services.clock.now()
         return Wanted(
-            principal_id=_principal_id(services, person) if person else "",
+            principal_id=find_principal_id(services, person) if person else "",
             application_id=self._application_id(application) if application else "",
             certificate_id=find_certificate(services, certificate).id if certificate else "",
             event=_require_event(event) if event else "",
@@ -246,7 +247,12 @@ def _require_event(name: str) -> str:
     return name
 
 
-def _principal_id(services: Any, text: str) -> str:
+def find_principal_id(services: Services, text: str) -> str:
+    """Return the id of a principal by name, such as `alice` or `person/alice`; an id is returned as it is.
+
+    Raises:
+        NotFound: `principal-unknown`.
+    """
     if text.startswith(("per_", "dev_", "svc_")):
         return text
     return find_principal(services, text.rpartition("/")[2]).id

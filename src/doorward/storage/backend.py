@@ -124,6 +124,18 @@ class Database(Protocol):
         """Do the periodic maintenance; return whether there is more to do."""
         ...
 
+    def expect_remains(self) -> None:
+        """Note durably that values will be erased, so that `maintain` removes their remains also after a crash."""
+        ...
+
+    def remove_remains(self) -> bool:
+        """Remove copies of erased values outside of tables, as far as the database can; call it after the commit.
+
+        Returns:
+            False if a reader prevents it now; `maintain` tries again.
+        """
+        ...
+
     def is_low(self) -> bool:
         """Return whether so little disk space is free that traffic is refused; False if that is unknown."""
         ...

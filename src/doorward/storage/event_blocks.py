@@ -37,20 +37,15 @@ _OPENINGS = DriverStatement(
     FROM log_blocks b JOIN log_block_openings o ON o.block_id = b.block_id
     WHERE b.tenant = :this_tenant AND b.first > :above AND b.first < :end"""
 )
-_SUBJECT_COUNT = DriverStatement(
-    "SELECT sum(number) FROM log_block_openings WHERE tenant = :tenant AND subject = :subject"
-)
-_ERASE_SUBJECT = DriverStatement(
-    "DELETE FROM log_block_openings WHERE tenant = :tenant AND subject = :subject"
-)
-_BEFORE_COUNT = DriverStatement(
-    """SELECT sum(number) FROM log_block_openings
-    WHERE tenant = :this_tenant AND retention = :retention AND at < :before"""
-)
-_ERASE_BEFORE = DriverStatement(
-    """DELETE FROM log_block_openings
-    WHERE tenant = :this_tenant AND retention = :retention AND at < :before"""
-)
+_OF_SUBJECT = """FROM log_block_openings
+        WHERE tenant = :tenant AND subject = :subject ORDER BY block_id LIMIT 100"""
+_BEFORE = """FROM log_block_openings
+        WHERE tenant = :this_tenant AND retention = :retention AND at < :before ORDER BY at, block_id, subject LIMIT 100"""
+_ERASE = "DELETE FROM log_block_openings WHERE (block_id, subject) IN (SELECT block_id, subject "
+_NUMBERS_OF_SUBJECT = DriverStatement(f"SELECT number {_OF_SUBJECT}")
+_ERASE_SUBJECT = DriverStatement(f"{_ERASE}{_OF_SUBJECT})")
+_NUMBERS_BEFORE = DriverStatement(f"SELECT number {_BEFORE}")
+_ERASE_BEFORE = DriverStatement(f"{_ERASE}{_BEFORE})")
 
 
 class SqlEventBlocks:
@@ -106,17 +101,17 @@ class SqlEventBlocks:
         return found
 
     def erase_subject(self, tenant: str, subject: str) -> int:
-        """Delete every opening about this id; return how many."""
-        return self._erase(_SUBJECT_COUNT, _ERASE_SUBJECT, {"tenant": tenant, "subject": subject})
+        """Delete the openings about this id of the next 100 blocks; return how many."""
+        return self._erase(_NUMBERS_OF_SUBJECT, _ERASE_SUBJECT, {"tenant": tenant, "subject": subject})
 
     def erase_before(self, retention: str, before: int) -> int:
-        """Delete the openings of a retention class before that time (microseconds); return how many."""
-        return self._erase(_BEFORE_COUNT, _ERASE_BEFORE, {"retention": retention, "before": before})
+        """Delete the next 100 rows of openings of a retention class before that time (microseconds); return how many."""
+        return self._erase(_NUMBERS_BEFORE, _ERASE_BEFORE, {"retention": retention, "before": before})
 
-    def _erase(self, count: DriverStatement, erase: DriverStatement, values: dict[str, Any]) -> int:
-        number = self._transaction.driver_value(count, **values)
+    def _erase(self, numbers: DriverStatement, erase: DriverStatement, values: dict[str, Any]) -> int:
+        total = sum(row[0] for row in self._transaction.driver_rows(numbers, **values))
         self._transaction.driver_change(erase, **values)
-        return int(number or 0)
+        return int(total)
 
 
 def _group(blocks: Sequence[PlacedBlock]) -> list[tuple[int, list[bytes]]]:

@@ -77,9 +77,14 @@ _OPENINGS = DriverStatement(
     WHERE l.tenant = :this_tenant AND l.number >= :start AND l.number < :end ORDER BY l.number, o.field""",
     large=True,
 )
-_ERASE_SUBJECT = DriverStatement("DELETE FROM log_openings WHERE tenant = :of AND subject = :about")
+_ERASE_SUBJECT = DriverStatement(
+    """DELETE FROM log_openings WHERE (event_id, field) IN (
+        SELECT event_id, field FROM log_openings WHERE tenant = :of AND subject = :about LIMIT 1000)"""
+)
 _ERASE_BEFORE = DriverStatement(
-    "DELETE FROM log_openings WHERE tenant = :this_tenant AND retention = :kept_for AND at < :before"
+    """DELETE FROM log_openings WHERE (event_id, field) IN (
+        SELECT event_id, field FROM log_openings
+        WHERE tenant = :this_tenant AND retention = :kept_for AND at < :before LIMIT 1000)"""
 )
 
 
@@ -233,12 +238,12 @@ class SqlEventStore(SqlEventOutbox, SqlEventIndex):
         yield from sorted(singles + self._blocks.openings(start, end))  # tuples: by number, then by field
 
     def erase_subject(self, tenant: str, subject: str) -> int:
-        """Delete every opening with this subject id."""
+        """Delete the next openings with this subject id: rows of at most 1,000 single events and 100 blocks."""
         singles = self._transaction.driver_change(_ERASE_SUBJECT, of=tenant, about=subject)
         return singles + self._blocks.erase_subject(tenant, subject)
 
     def erase_before(self, retention: Retention, before: datetime) -> int:
-        """Delete the openings of a retention class with events before that time."""
+        """Delete the next openings of a retention class with events before that time, as many as `erase_subject`."""
         until = to_microseconds(before)
         singles = self._transaction.driver_change(_ERASE_BEFORE, kept_for=retention.value, before=until)
         return singles + self._blocks.erase_before(retention.value, until)

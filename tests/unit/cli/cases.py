@@ -355,6 +355,9 @@ SUCCESSES: dict[str, Success] = {
         words="--out {log}", says=("wrote", "events to {log}"), members="written events checkpoint"
     ),
     "audit reindex": Success(says=("events are indexed",), members="events indexed written removed"),
+    "audit erase": Success(
+        words="--person alice --yes", says=("values were erased",), members="values gone notes"
+    ),
     "audit key": Success(says=("corp.example/audit+",), members="key"),
     "completion": Success(words="bash", says=("_DOORWARD_COMPLETE",), members="shell script"),
     **_of("person"),
@@ -469,6 +472,7 @@ FAILURES: dict[str, Failure] = {
     "audit verify": Failure(words="--data {nothing}", error="not-initialised", code=3),
     "audit export": Failure(words="--data {nothing}", error="not-initialised", code=3),
     "audit reindex": Failure(words="--data {nothing}", error="not-initialised", code=3),
+    "audit erase": Failure(words="--person stranger --yes", error="principal-unknown", code=1),
     "audit key": Failure(words="--data {nothing}", error="not-initialised", code=3),
     "explain": Failure(words="nothing-of-this", error="id-unknown"),
     "completion": Failure(words="csh", error="usage-error", code=2),

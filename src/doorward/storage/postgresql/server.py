@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from doorward.storage.connection import driver_of
 from doorward.storage.postgresql import lazy
 from doorward.storage.postgresql.catalogue import PostgresqlCatalogue, has_table
 from doorward.storage.postgresql.connecting import connect
+from doorward.storage.postgresql.faults import translated
 from doorward.storage.postgresql.listening import CHANNEL, Listener
 from doorward.storage.postgresql.requirements import check_requirements
 
@@ -104,6 +105,19 @@ class DatabaseServer(ABC):
     def maintain(self) -> bool:
         """Do nothing: the server manages its own disk."""
         return False
+
+    def expect_remains(self) -> None:  # noqa: B027  autovacuum does it if this process is killed
+        """Do nothing: the server looks for dead rows by itself."""
+
+    def remove_remains(self) -> bool:
+        """Vacuum the tables of personal values, so that deleted rows are not kept; return True.
+
+        Bytes of them can stay in free space of pages, in the server's write-ahead log and in its archive: those are the
+        operator's (docs/how-to/read-the-evidence.md).
+        """
+        with translated(), closing(connect(self.url, timeout=self.timeout, autocommit=True)) as driver:
+            driver.execute("VACUUM log_openings, log_block_openings")
+        return True
 
     def is_low(self) -> bool:
         """Return False: the free space of the server's disk is unknown here."""

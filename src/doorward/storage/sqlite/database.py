@@ -77,7 +77,8 @@ class SqliteDatabase(DatabaseFile):
         self.reserve.preallocate()
 
     def maintain(self) -> bool:
-        """Add pages to the reserve for withdrawals; return whether more are missing."""
+        """Add pages to the reserve for withdrawals, and remove what erased values left; return whether more pages are missing."""
+        self.remove_remains()
         with self.write(traffic=True) as connection:
             return self.reserve.refill(connection.connection.driver_connection)
 

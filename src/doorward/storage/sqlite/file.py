@@ -20,6 +20,7 @@ from doorward.core.errors import Unavailable
 from doorward.storage.backend import SchemaGuard, ServerHealth
 from doorward.storage.connection import driver_of
 from doorward.storage.sqlite.catalogue import SqliteCatalogue
+from doorward.storage.sqlite.remains import Remains
 from doorward.storage.sqlite.reserve import DiskReserve
 from doorward.storage.sqlite.write_lock import WriteLock
 
@@ -33,6 +34,9 @@ _PRAGMAS = (
     "PRAGMA journal_size_limit = 67108864",  # a log that grew during a long read transaction is made smaller again
     "PRAGMA cache_size = -4000",  # KiB; the kernel caches the rest
 )
+
+_IMPATIENT = timedelta(milliseconds=50)
+"""How long the removal of remains keeps other writers waiting."""
 
 
 class DatabaseFile:
@@ -50,6 +54,7 @@ class DatabaseFile:
         self.guard = SchemaGuard(_read_version)
         self.write_lock = WriteLock(path)
         self.reserve = DiskReserve(path)
+        self._remains = Remains(path, self._open_impatient)
 
     def exists(self) -> bool:
         """Return whether there is a file; its content is checked on first use."""
@@ -65,6 +70,24 @@ class DatabaseFile:
     def listening(self, notify: Callable[[], None]) -> AbstractContextManager[None]:  # noqa: ARG002  as above
         """Return a context that does nothing, for the same reason."""
         return nullcontext()
+
+    def expect_remains(self) -> None:
+        """Note that values will be erased: their copies in the write-ahead log must go too."""
+        try:
+            self._remains.expect()
+        except OSError as error:
+            raise Unavailable(
+                "store-unavailable",
+                f"no file can be made beside the database {self.path}: {error.strerror}",
+                hint="check that this user may write there; nothing was erased",
+            ) from error
+
+    def remove_remains(self) -> bool:
+        """Remove copies of erased values; return False if a reader of the database prevents it now."""
+        return self._remains.remove()
+
+    def _open_impatient(self) -> sqlite3.Connection:
+        return open_connection(self.path, timeout=_IMPATIENT, query_only=False)
 
     def is_low(self) -> bool:
         """Return whether so little disk space is free that traffic is refused; False if that is unknown."""
@@ -123,6 +146,7 @@ def open_connection(path: Path, *, timeout: timedelta, query_only: bool) -> sqli
             connection.execute("PRAGMA query_only = ON")
         else:
             connection.execute("PRAGMA cache_size = -32000")  # KiB: indexes of random ids touch many pages
+            connection.execute("PRAGMA secure_delete = ON")  # deleted values are overwritten with zeros
     except sqlite3.Error:
         connection.close()
         raise
