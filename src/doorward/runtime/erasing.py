@@ -61,13 +61,14 @@ def _erase(
         actor=actor,
         data=data,
     )
-    installation.database.expect_remains()
-    with log.change() as store:
-        store.record(seal_event(event, services.random.token(SALT_BYTES)))
     total = 0
-    while True:
+    with installation.database.erasing():
         with log.change() as store:
-            erased = erase(store)
-        if not erased:
-            return Erased(total, installation.database.remove_remains())
-        total += erased
+            store.record(seal_event(event, services.random.token(SALT_BYTES)))
+        while True:
+            with log.change() as store:
+                erased = erase(store)
+            if not erased:
+                break
+            total += erased
+    return Erased(total, installation.database.remove_remains())

@@ -124,15 +124,15 @@ class Database(Protocol):
         """Do the periodic maintenance; return whether there is more to do."""
         ...
 
-    def expect_remains(self) -> None:
-        """Note durably that values will be erased, so that `maintain` removes their remains also after a crash."""
+    def erasing(self) -> AbstractContextManager[None]:
+        """Return a context for erasing values. It notes this durably, so that `maintain` removes their remains also after a crash."""
         ...
 
     def remove_remains(self) -> bool:
-        """Remove copies of erased values outside of tables, as far as the database can; call it after the commit.
+        """Remove copies of erased values outside of tables, as far as the database can; call it after `erasing`.
 
         Returns:
-            False if a reader prevents it now; `maintain` tries again.
+            False if a reader or another erasure prevents it now; `maintain` tries again.
         """
         ...
 

@@ -281,6 +281,7 @@ def test_every_command_without_an_installation() -> None:
                 **{f"{kind} rename": ["a", "b"] for kind in ("person", "device", "service")},
                 **{f"{kind} set": ["a", "--display-name", "b"] for kind in ("person", "device", "service")},
                 "session end": ["x"],
+                "audit erase": ["--person", "x"],
                 "ca remove-root-key": ["--exported", there, "--passphrase-file", there],
                 "ca install": [there],
                 "ca renew-root-list": ["--exported", there, "--passphrase-file", there],

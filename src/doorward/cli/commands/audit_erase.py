@@ -51,4 +51,4 @@ def erase(state: State, person: str | None, kind: str | None, before: str | None
     state.output.result(done._asdict(), f"{done.values} values were erased", notes=notes)
 
 
-_HELD = "a reader of the database holds copies in its write-ahead log; `doorward serve` removes them when it has ended"
+_HELD = "a reader of the database, or another erasure, keeps copies in the write-ahead log; `doorward serve` removes them when it has ended"

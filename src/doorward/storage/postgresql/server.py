@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -106,8 +106,9 @@ class DatabaseServer(ABC):
         """Do nothing: the server manages its own disk."""
         return False
 
-    def expect_remains(self) -> None:  # noqa: B027  autovacuum does it if this process is killed
-        """Do nothing: the server looks for dead rows by itself."""
+    def erasing(self) -> AbstractContextManager[None]:
+        """Return a context that does nothing: if this process is killed, autovacuum finds the dead rows."""
+        return nullcontext()
 
     def remove_remains(self) -> bool:
         """Vacuum the tables of personal values, so that deleted rows are not kept; return True.

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,10 +71,16 @@ class DatabaseFile:
         """Return a context that does nothing, for the same reason."""
         return nullcontext()
 
-    def expect_remains(self) -> None:
-        """Note that values will be erased: their copies in the write-ahead log must go too."""
+    @contextmanager
+    def erasing(self) -> Iterator[None]:
+        """Note that values are erased in the block: their copies in the write-ahead log must go too."""
+        with ExitStack() as stack:
+            self._expect(stack)
+            yield
+
+    def _expect(self, stack: ExitStack) -> None:
         try:
-            self._remains.expect()
+            stack.enter_context(self._remains.expected())
         except OSError as error:
             raise Unavailable(
                 "store-unavailable",
@@ -83,7 +89,7 @@ class DatabaseFile:
             ) from error
 
     def remove_remains(self) -> bool:
-        """Remove copies of erased values; return False if a reader of the database prevents it now."""
+        """Remove copies of erased values; return False if a reader or another erasure prevents it now."""
         return self._remains.remove()
 
     def _open_impatient(self) -> sqlite3.Connection:
