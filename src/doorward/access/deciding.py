@@ -425,11 +425,10 @@ def _find_sessions(
     application_id: str,
 ) -> SessionStatus:
     """Return the epoch, which every connection needs, and the end of the last session, if a rule requires a factor."""
-    asks = any(rule.residual.requirements for rule in app.rules)
     return SessionStatus(
         epoch=stores.epochs.of(subject.principal.id, application_id),
         last_end=stores.sessions.latest_end(record.id, application_id, subject.time)
-        if asks and subject.time
+        if app.requires_factors and subject.time
         else None,
     )
 

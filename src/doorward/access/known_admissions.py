@@ -61,9 +61,7 @@ def is_repeatable_policy(policy: AppPolicy) -> bool:
     A TCP application shows the ids of policies that were in force lately, and sessions of a second factor begin and end
     without a number in the change sequence.
     """
-    return not policy.is_tcp and not any(
-        rule.selector.of_connection or rule.residual.requirements for rule in policy.rules
-    )
+    return not (policy.is_tcp or policy.sees_connections or policy.requires_factors)
 
 
 def is_repeatable(decision: AccessDecision, application_id: str) -> bool:

@@ -8,7 +8,8 @@ The steps of a decision:
 1. the principal belongs to the tenant, is active, and the application trusts the authority that issued its
    certificate; otherwise the connection has no permissions at all;
 2. each rule's selector holds for the subject, does not hold, or is undetermined; an allow rule that holds gives its
-   *grant*, a deny rule that certainly does NOT hold gives its *clearance* (only positive evidence);
+   *grant*, a deny rule that certainly does NOT hold gives its *clearance* (only positive evidence). Rules with a selector
+   that certainly does not hold are found by an index, and not judged (`AppPolicy.rules_about`);
 3. the request path is normalised, or refused as ambiguous before any rule is evaluated;
 4. a public path is open to everyone; no deny rule is about one (`model.AppPolicy`);
 5. `OR over allow rules (grant AND residual) AND over deny rules (clearance OR NOT residual)`; the residual of an
@@ -37,7 +38,7 @@ from doorward.policy.findings import (
     find_unevaluated,
     selects,
 )
-from doorward.policy.grants import grant_id, grants_fit
+from doorward.policy.grants import clearance_ids, grant_id, grants_fit
 from doorward.policy.model import ECHOING_METHODS, METHOD, AppPolicy, Effect, RequestPattern
 from doorward.policy.normalisation import NormalisedPath, PathRefused, normalise
 from doorward.policy.paths import owner_segment, pattern_of
@@ -147,7 +148,7 @@ def permissions_of(
 
 
 def _next_change(app: AppPolicy, subject: Subject) -> datetime | None:
-    changes = (rule.selector.next_change(subject) for rule in app.rules if rule.selector.timed)
+    changes = (rule.selector.next_change(subject) for rule in app.timed)
     return min((moment for moment in changes if moment is not None), default=None)
 
 
@@ -160,17 +161,20 @@ def _permissions_now(
             grants=(), allowed=frozenset(), denied=frozenset(), principal_status=status
         )
     owner = owner_segment(subject.principal.name)
-    grants: set[str] = set()
+    grants = set(clearance_ids(tenant, application_id, app.denying))
     patterns: dict[Effect, set[RequestPattern]] = {
         Effect.ALLOW: set(public_patterns(app)),
         Effect.DENY: set(),
     }
-    for rule in app.rules:
-        selected = selects(rule, subject)
-        if selected is (rule.effect is Effect.ALLOW):
-            grants.add(grant_id(tenant, application_id, rule.effect, rule.selector))
-        if selected:
-            patterns[rule.effect] |= rule.residual.patterns_of(owner)
+    for rule in app.rules_about(subject):
+        if not selects(rule, subject):
+            continue
+        id_ = grant_id(tenant, application_id, rule.effect, rule.selector)
+        if rule.effect is Effect.ALLOW:
+            grants.add(id_)
+        else:
+            grants.discard(id_)
+        patterns[rule.effect] |= rule.residual.patterns_of(owner)
     return ConnectionPermissions(
         grants=tuple(sorted(grants)),
         allowed=frozenset(patterns[Effect.ALLOW]),

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from functools import lru_cache
 
-from doorward.policy.model import Effect
+from doorward.policy.model import Effect, Rule
 from doorward.policy.selectors.table import Selector
 
 GRANTS_LIMIT_BYTES = 4096
@@ -31,6 +31,16 @@ def grant_id(tenant: str, application_id: str, effect: Effect, selector: Selecto
         100 bits of SHA-256: a collision would need 2**50 selectors.
     """
     return _hashed_id(tenant, application_id, effect.value, selector.text)
+
+
+def clearance_ids(tenant: str, application_id: str, denying: Iterable[Rule]) -> frozenset[str]:
+    """Return the ids of the deny rules of one application, which a subject has if no deny rule selects it."""
+    return _hashed_clearances(tenant, application_id, tuple([rule.selector.text for rule in denying]))
+
+
+@lru_cache(maxsize=1024)
+def _hashed_clearances(tenant: str, application_id: str, texts: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(_hashed_id(tenant, application_id, Effect.DENY.value, text) for text in texts)
 
 
 @lru_cache(maxsize=65536)

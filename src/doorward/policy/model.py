@@ -22,8 +22,10 @@ from doorward.policy.normalisation import NormalisedPath
 from doorward.policy.paths import EVERY_PATH, PathPattern, pattern_of
 from doorward.policy.request_headers import DEFAULT_HEADER_OPTIONS, HeaderOptions
 from doorward.policy.requirements import Requirement
+from doorward.policy.selectors.index import SelectorIndex
 from doorward.policy.selectors.table import Selector
 from doorward.policy.server_certificates import OWN_CERTIFICATES, CertificateSource
+from doorward.policy.subject import Subject
 
 METHOD = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 """Methods that rules may name and requests may have. Methods are case-sensitive (RFC 9110 section 9.1). An
@@ -221,6 +223,10 @@ class AppPolicy:
 
     A TCP application has no field about requests: its rules are about whole connections. `alpn` are the protocols that
     its clients may offer (RFC 7301), sorted. `certificates` says who certifies the hosts.
+
+    What follows from the rules is computed once, because every new connection needs it: `denying` and `timed` are the deny
+    rules and the rules that depend on the time, in their order. `requires_factors` says whether a rule has a requirement,
+    and `sees_connections` whether one depends on more than the principal and its certificate.
     """
 
     name: str
@@ -236,8 +242,14 @@ class AppPolicy:
     keeps_slashes: bool = False
     alpn: tuple[str, ...] = ()
     certificates: CertificateSource = OWN_CERTIFICATES
+    denying: tuple[Rule, ...] = field(init=False, compare=False, repr=False)
+    timed: tuple[Rule, ...] = field(init=False, compare=False, repr=False)
+    requires_factors: bool = field(init=False, compare=False, repr=False)
+    sees_connections: bool = field(init=False, compare=False, repr=False)
+    _index: SelectorIndex = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        self._derive()
         if not self.hosts:
             raise ValueError("an application without a host cannot be reached")
         if self.is_tcp and self._has_requests:
@@ -254,8 +266,21 @@ class AppPolicy:
             )
         self._check_paths()
 
+    def _derive(self) -> None:
+        selectors = [rule.selector for rule in self.rules]
+        denying = tuple(rule for rule in self.rules if rule.effect is Effect.DENY)
+        object.__setattr__(self, "denying", denying)
+        object.__setattr__(self, "timed", tuple(rule for rule in self.rules if rule.selector.timed))
+        object.__setattr__(self, "requires_factors", any(rule.residual.requirements for rule in self.rules))
+        object.__setattr__(self, "sees_connections", any(one.of_connection for one in selectors))
+        object.__setattr__(self, "_index", SelectorIndex(selectors))
+
+    def rules_about(self, subject: Subject) -> list[Rule]:
+        """Return the rules with a selector that may match a subject or be undetermined, in their order; no other matches."""
+        return [self.rules[place] for place in self._index.candidates(subject)]
+
     def _check_paths(self) -> None:
-        denied = [one for rule in self.rules if rule.effect is Effect.DENY for one in rule.residual.paths]
+        denied = [one for rule in self.denying for one in rule.residual.paths]
         if any(pattern.overlaps(one) for pattern in self.public for one in denied):
             raise ValueError("a deny rule covers a public path")
         if self.headers.destination and isinstance(self.upstream, HttpUpstream) and self.upstream.base:
@@ -342,8 +367,7 @@ class Document:
     @property
     def requires_factors(self) -> bool:
         """Whether a rule or a group requires a second factor."""
-        rules = (rule for app in self.apps for rule in app.rules)
-        return bool(self.factors) or any(rule.residual.requirements for rule in rules)
+        return bool(self.factors) or any(app.requires_factors for app in self.apps)
 
     def app(self, name: str) -> AppPolicy | None:
         """Return the application of that name, or None."""

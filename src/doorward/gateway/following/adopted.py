@@ -153,7 +153,7 @@ class AdoptedConnections:
         """Step 5 for a holder that may have changed: what its ids gave it; None if it may have gained more since."""
         app = self._policies_of(one.judged_by).get(one.application_id)
         since = self._policies_of(max(followed, one.judged_by)).get(one.application_id)
-        if app is None or app != since or any(rule.selector.timed for rule in app.rules):
+        if app is None or app != since or app.timed:
             return None
         owner = owner_segment(now.principal.name) if now.principal is not None else ""
         return permissions_by_grants(app, TENANT, one.application_id, one.judged_grants, owner)

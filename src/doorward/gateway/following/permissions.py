@@ -33,9 +33,7 @@ class PermissionsCache:
         self._apps = policies
         self._equivalence = {one: SubjectEquivalence(app) for one, app in self._apps.items()}
         # Without a rule that looks at the time, the time of the first judgement does no harm, and a copy costs much.
-        self._timed = {
-            one for one, app in self._apps.items() if any(rule.selector.timed for rule in app.rules)
-        }
+        self._timed = {one for one, app in self._apps.items() if app.timed}
         self._known: dict[Hashable, ConnectionPermissions] = {}
 
     def of(self, one: LiveConnection) -> ConnectionPermissions | None:

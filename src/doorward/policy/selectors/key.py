@@ -37,12 +37,14 @@ class SelectorKey(ABC, Generic[V]):
         timed: whether its answer may change although no fact changes (`next_change`).
         of_connection: whether its answer may differ between two connections with the same certificate, because it depends
             on the source or the time. A new word counts as such until it says otherwise.
+        has_matching: whether `matching` lists the alternatives that match a subject.
     """
 
     word: str
     needs_issuer: bool = False
     timed: bool = False
     of_connection: bool = True
+    has_matching: bool = False
 
     @abstractmethod
     def read(self, reader: NodeReader, node: Node, key: str) -> V | None:
@@ -85,6 +87,13 @@ class SelectorKey(ABC, Generic[V]):
         """Return every alternative that matches whenever this one does; this one is among them."""
         return frozenset({alternative})
 
+    def matching(self, _subject: Subject) -> Collection[str] | None:
+        """Return every alternative that matches the subject; None if that is unknown.
+
+        If `has_matching`, the answer is false for each value of which no alternative is among these, and only for those.
+        """
+        return None
+
 
 class NamesKey(SelectorKey[frozenset[str]]):
     """A selector key with a list of names or patterns: one of them must match one of the subject's facts.
@@ -100,6 +109,7 @@ class NamesKey(SelectorKey[frozenset[str]]):
     """
 
     of_connection = False
+    has_matching = True
 
     def __init__(
         self,
@@ -132,12 +142,10 @@ class NamesKey(SelectorKey[frozenset[str]]):
 
     def judge(self, value: frozenset[str], subject: Subject) -> Truth:
         """Compare the names with the facts."""
-        facts = self._facts(subject)
-        if facts is None:
+        matching = self.matching(subject)
+        if matching is None:
             return UNDETERMINED
-        if self._widen is None:
-            return FALSE if value.isdisjoint(facts) else TRUE
-        return TRUE if any(not value.isdisjoint(self._widen(one)) for one in facts) else FALSE
+        return FALSE if value.isdisjoint(matching) else TRUE
 
     def explain(self, value: frozenset[str], subject: Subject) -> str:
         """Name the fact and the wanted values."""
@@ -151,12 +159,8 @@ class NamesKey(SelectorKey[frozenset[str]]):
         mentioned = frozenset[str]().union(*values)
 
         def view(subject: Subject) -> Hashable:
-            facts = self._facts(subject)
-            if facts is None:
-                return None
-            if self._widen is None:  # most words: a new document is compared with every live connection
-                return mentioned.intersection(facts)
-            return mentioned.intersection(one for fact in facts for one in self.wider(fact))
+            matching = self.matching(subject)
+            return None if matching is None else mentioned.intersection(matching)
 
         return view
 
@@ -167,6 +171,13 @@ class NamesKey(SelectorKey[frozenset[str]]):
     def wider(self, alternative: str) -> frozenset[str]:
         """A name and every pattern that covers it."""
         return frozenset({alternative}) if self._widen is None else self._widen(alternative)
+
+    def matching(self, subject: Subject) -> Collection[str] | None:
+        """The facts, and every pattern that covers one of them."""
+        facts = self._facts(subject)
+        if facts is None or self._widen is None:
+            return facts
+        return frozenset[str]().union(*map(self._widen, facts))
 
 
 def either(words: Collection[str]) -> str:
