@@ -75,7 +75,9 @@ def _fit(kind: FieldKind | None, value: object) -> object:
 
 def _first(items: Sequence[object], count: int) -> tuple[object, ...]:
     """Return at most `count` items; if there are more, the last one says how many are left out."""
-    fitted = tuple(_fit_token(one) if isinstance(one, str) else one for one in items[:count])
+    fitted = tuple(items[:count])
+    if value_length(FieldKind.TOKENS, fitted) == INVALID:
+        fitted = tuple([_fit_token(one) if isinstance(one, str) else one for one in fitted])
     return fitted if len(items) <= count else (*fitted[:-1], f"+{len(items) - count + 1}-more")
 
 
@@ -113,7 +115,7 @@ def _most_characters(value: object) -> int:
     """Return at least the length of a value in the event, cheaply: nearly every event is far below the limit."""
     if isinstance(value, str):
         return len(value)
-    return sum(len(one) for one in value if isinstance(one, str)) if isinstance(value, tuple) else _MOMENT
+    return sum([len(one) for one in value if isinstance(one, str)]) if isinstance(value, tuple) else _MOMENT
 
 
 def _shorten(

@@ -23,6 +23,7 @@ from doorward.core.errors import MalformedInput
 
 _PLAIN = re.compile(r"[!#-\[\]-~]{1,256}", re.ASCII)
 """A token that needs no escape in JSON; an address is one."""
+_MARK = re.compile(r"\\u0000([0-9]+)\\u0000")
 
 
 class RepeatedLeaf:
@@ -50,7 +51,7 @@ class RepeatedLeaf:
         }
         text = render_canonical(fields).decode()
         # No value of an event has a control character, so a mark is found only where it was put.
-        parts = re.split(r"\\u0000([0-9]+)\\u0000", text)
+        parts = _MARK.split(text)
         *texts, last = [part.replace("%", "%%") for part in parts[0::2]]
         self._places = [int(place) for place in parts[1::2]]
         # `personal` stands between `id` and `tenant`, and is rendered for each leaf.

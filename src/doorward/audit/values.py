@@ -30,6 +30,7 @@ MAX_INTEGER = 2**53 - 1
 ID = re.compile(r"[a-z]{3}_[a-z0-9]{1,40}", re.ASCII)
 ACTOR = re.compile(r"[a-z]{3}_[a-z0-9]{1,40}|os:[0-9]{1,10}|system", re.ASCII)
 _TOKEN = re.compile(r"[!-~]{1,256}", re.ASCII)
+_TOKENS = re.compile(r"[!-~]{1,256}(?: [!-~]{1,256})*+", re.ASCII)
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _ESCAPED = re.compile(_UNSAFE.pattern[:-1] + r"\\]")
 INVALID = -1
@@ -85,8 +86,16 @@ def _token_length(value: object) -> int:
 def _tokens_length(value: object) -> int:
     if not isinstance(value, tuple) or len(value) > MAX_ITEMS:
         return INVALID
-    lengths = [_token_length(item) for item in value]
-    return INVALID if INVALID in lengths else sum(lengths)
+    if not value:
+        return 0
+    # One match for all of them: a decision has about twenty tokens. No token has a space, so the separators are counted.
+    try:
+        text = " ".join(value)
+    except TypeError:  # not all of them are texts
+        return INVALID
+    separators = len(value) - 1
+    are_tokens = text.count(" ") == separators and _TOKENS.fullmatch(text)
+    return len(text) - separators if are_tokens else INVALID
 
 
 def _moment_length(value: object) -> int:

@@ -74,6 +74,8 @@ class Application:
 class Reason(Enum):
     """The reasons in a verdict: a closed catalogue of good and bad findings."""
 
+    __hash__ = object.__hash__  # Enum's own is slower, and each judgement looks up a dozen reasons
+
     CERTIFICATE_WELL_FORMED = "certificate-well-formed"
     CERTIFICATE_MISSING = "certificate-missing"
     CERTIFICATE_MALFORMED = "certificate-malformed"

@@ -16,16 +16,19 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
     SECP256R1,
     EllipticCurvePrivateKey,
     EllipticCurvePublicKey,
 )
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from doorward.core.errors import MalformedInput, RequestRefused
-from doorward.wire.base64url import parse_base64url
+from doorward.wire.base64url import parse_base64url, render_base64url
 from doorward.wire.json_object import parse_json_object
 
 ALGORITHM = "ES256"
@@ -46,6 +49,7 @@ LEEWAY = timedelta(seconds=5)
 MAX_NUMERIC_DATE = 2**53
 """RFC 7493 section 2.2: some JSON parsers do not read larger whole numbers exactly. It also refuses `1e999`."""
 
+_ECDSA, _COORDINATE_BYTES = ECDSA(SHA256()), 32
 _JWK_MEMBERS = ("kty", "crv", "x", "y")
 
 
@@ -114,7 +118,10 @@ def parse_jwk(value: Mapping[str, object] | str) -> EllipticCurvePublicKey:
     point: dict[str, str | list[str]] = {"kty": "EC", "crv": "P-256"}
     for name in ("x", "y"):
         coordinate = value.get(name)
-        if not isinstance(coordinate, str) or len(_base64url(coordinate[:64], "a coordinate")) != 32:  # noqa: PLR2004 - P-256 has 32 bytes
+        if (
+            not isinstance(coordinate, str)
+            or len(_base64url(coordinate[:64], "a coordinate")) != _COORDINATE_BYTES
+        ):
             _malformed("a JWK coordinate does not have 32 bytes")
         point[name] = coordinate
     try:
@@ -161,36 +168,57 @@ def parse_jwks(text: str) -> KeySet:
     return KeySet(keys=keys)
 
 
+class TokenSigner:
+    """Signs tokens of one type with one key. The header is made once: a gateway signs for each new connection.
+
+    Args:
+        key: a P-256 key; a subclass for a hardware key calls the token in `sign`.
+        token_type: the header's `typ`.
+
+    Raises:
+        ValueError: the key is on another curve.
+    """
+
+    def __init__(self, key: EllipticCurvePrivateKey, *, token_type: str) -> None:
+        self._key = key
+        header = {"alg": ALGORITHM, "typ": token_type, "kid": thumbprint(key.public_key())}
+        self._header = render_base64url(json.dumps(header, separators=(",", ":")).encode())
+
+    def sign(self, claims: Mapping[str, object]) -> str:
+        """Return the claims as a signed token.
+
+        Args:
+            claims: JSON values; `aud` (text) and `exp` (seconds since 1970, whole) are required, because
+                a token without them would be valid everywhere and for ever.
+
+        Returns:
+            A compact JWS, at most 8192 characters, with `typ` and the thumbprint as `kid`.
+
+        Raises:
+            ValueError: claims without `aud` or `exp`, or a token that is too long.
+
+        Standard: RFC 7515 section 7.1, RFC 7518 section 3.4, RFC 8725 sections 3.9 and 3.11.
+        """
+        if type(claims.get("aud")) is not str or type(claims.get("exp")) is not int:
+            raise ValueError("a token needs aud and exp")
+        payload = json.dumps(claims, separators=(",", ":"), allow_nan=False).encode()
+        signed = f"{self._header}.{render_base64url(payload)}"
+        numbers = decode_dss_signature(self._key.sign(signed.encode("ascii"), _ECDSA))
+        signature = b"".join([one.to_bytes(_COORDINATE_BYTES, "big") for one in numbers])
+        token = f"{signed}.{render_base64url(signature)}"
+        if len(token) > MAX_TOKEN_CHARACTERS:
+            raise ValueError(f"the token has {len(token)} characters, more than {MAX_TOKEN_CHARACTERS}")
+        return token
+
+
 def sign_assertion(key: EllipticCurvePrivateKey, claims: Mapping[str, object]) -> str:
     """Return the claims as a signed assertion: `sign_token` with its type."""
     return sign_token(key, claims, token_type=ASSERTION_TYPE)
 
 
 def sign_token(key: EllipticCurvePrivateKey, claims: Mapping[str, object], *, token_type: str) -> str:
-    """Return the claims as a signed token of that type.
-
-    Args:
-        key: a P-256 key; a subclass for a hardware key calls the token in `sign`.
-        claims: JSON values; `aud` (text) and `exp` (seconds since 1970, whole) are required, because
-            a token without them would be valid everywhere and for ever.
-        token_type: the header's `typ`.
-
-    Returns:
-        A compact JWS, at most 8192 characters, with `typ` and the thumbprint as `kid`.
-
-    Raises:
-        ValueError: claims without `aud` or `exp`, a key on another curve, or a token that is too long.
-
-    Standard: RFC 7515 section 7.1, RFC 8725 sections 3.9 and 3.11.
-    """
-    if type(claims.get("aud")) is not str or type(claims.get("exp")) is not int:
-        raise ValueError("a token needs aud and exp")
-    header = {"alg": ALGORITHM, "typ": token_type, "kid": thumbprint(key.public_key())}
-    payload = json.dumps(claims, separators=(",", ":"), allow_nan=False)
-    token = jws.serialize_compact(header, payload, ECKey.import_key(key), algorithms=[ALGORITHM])
-    if len(token) > MAX_TOKEN_CHARACTERS:
-        raise ValueError(f"the token has {len(token)} characters, more than {MAX_TOKEN_CHARACTERS}")
-    return token
+    """Return the claims as one signed token of that type; arguments, result and errors are those of `TokenSigner`."""
+    return TokenSigner(key, token_type=token_type).sign(claims)
 
 
 def verify_assertion(token: str, jwks: KeySet, audience: str, now: datetime) -> dict[str, Any]:

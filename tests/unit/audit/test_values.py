@@ -33,6 +33,7 @@ from doorward.core.errors import MalformedInput
         (FieldKind.FLAG, False, 5),
         (FieldKind.TOKENS, (), 0),
         (FieldKind.TOKENS, ("a", "bc"), 3),
+        (FieldKind.TOKENS, ("x" * 256,) * 256, 65_536),
     ],
 )
 def test_values_of_their_kind(kind: FieldKind, value: object, length: int) -> None:
@@ -67,7 +68,16 @@ def test_values_of_their_kind(kind: FieldKind, value: object, length: int) -> No
         (FieldKind.FLAG, 1),
         (FieldKind.TOKENS, ["a"]),
         (FieldKind.TOKENS, ("a b",)),
+        (FieldKind.TOKENS, ("a", "b c")),
+        (FieldKind.TOKENS, ("",)),
+        (FieldKind.TOKENS, ("a", "")),
+        (FieldKind.TOKENS, ("", "", "")),
+        (FieldKind.TOKENS, ("a", " ", "b")),
+        (FieldKind.TOKENS, ("a", "\n")),
+        (FieldKind.TOKENS, ("a", "é")),
+        (FieldKind.TOKENS, ("a", "x" * 257, "b")),
         (FieldKind.TOKENS, (1,)),
+        (FieldKind.TOKENS, ("a", None)),
         (FieldKind.TOKENS, ("a",) * 257),
     ],
 )

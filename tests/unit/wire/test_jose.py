@@ -136,6 +136,28 @@ def test_keys_of_another_curve_do_not_sign() -> None:
         jose.sign_assertion(ec.generate_private_key(ec.SECP384R1()), CLAIMS)
 
 
+def test_a_signature_has_64_bytes_also_if_its_numbers_are_small() -> None:
+    """Both numbers are written with 32 bytes (RFC 7518 section 3.4): otherwise one token in 128 would be malformed."""
+
+    class SmallNumbers:
+        def public_key(self) -> ec.EllipticCurvePublicKey:
+            return KEY.public_key()
+
+        def sign(self, _data: bytes, _algorithm: object) -> bytes:
+            return utils.encode_dss_signature(1, 258)
+
+    token = jose.sign_assertion(SmallNumbers(), CLAIMS)  # type: ignore[arg-type]  # all that signing needs
+    assert token.rpartition(".")[2] == b64(bytes(31) + b"\x01" + bytes(30) + b"\x01\x02")
+
+
+def test_a_signer_signs_many_tokens() -> None:
+    """The header is the same for each, and each has its own claims and signature."""
+    signer = jose.TokenSigner(KEY, token_type=jose.ASSERTION_TYPE)
+    for subject in ("per_a", "per_b"):
+        claims = {**CLAIMS, "sub": subject}
+        assert jose.verify_assertion(signer.sign(claims), KEYS, "app_a", NOON) == claims
+
+
 @pytest.mark.parametrize(
     "claims", [{}, {"aud": "a"}, {"exp": 1}, {"aud": ["a"], "exp": 1}, {"aud": "a", "exp": True}]
 )

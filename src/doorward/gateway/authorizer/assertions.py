@@ -9,7 +9,6 @@ Standard: RFC 7519; RFC 8705 section 3.1 (`cnf` with `x5t#S256`).
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections import OrderedDict
 from datetime import datetime
@@ -18,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from doorward.core.entities import Principal
 from doorward.gateway.connections.connection import LiveConnection
-from doorward.wire.jose import sign_assertion
+from doorward.wire.base64url import render_base64url
+from doorward.wire.jose import ASSERTION_TYPE, TokenSigner
 
 CACHED = 10_000
 """Assertions kept: about 10 MB; a miss costs one signature (22 us)."""
@@ -28,7 +28,7 @@ class AssertionSigner:
     """Signs assertions with the gateway's ES256 key; equal ones come from a bounded cache."""
 
     def __init__(self, key: EllipticCurvePrivateKey, *, issuer: str) -> None:
-        self._key = key
+        self._signer = TokenSigner(key, token_type=ASSERTION_TYPE)
         self._issuer = issuer
         self._lock = threading.Lock()
         self._cache: OrderedDict[tuple[str, str, str, datetime], str] = OrderedDict()
@@ -47,9 +47,8 @@ class AssertionSigner:
             if found is not None:
                 self._cache.move_to_end(place)
                 return found
-        thumbprint = base64.urlsafe_b64encode(bytes.fromhex(connection.sha256)).rstrip(b"=").decode("ascii")
-        token = sign_assertion(
-            self._key,
+        thumbprint = render_base64url(bytes.fromhex(connection.sha256))
+        token = self._signer.sign(
             {
                 "iss": self._issuer,
                 "sub": principal.name,
@@ -59,7 +58,7 @@ class AssertionSigner:
                 "cnf": {"x5t#S256": thumbprint},
                 "kind": principal.kind.value,
                 "principal_id": principal.id,
-            },
+            }
         )
         with self._lock:
             self._cache[place] = token
