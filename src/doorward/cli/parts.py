@@ -106,6 +106,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.runtime import serve as serve
     from doorward.runtime import settings as settings
     from doorward.runtime import starting as starting
+    from doorward.runtime import tile_export as tile_export
     from doorward.runtime import up as up
     from doorward.runtime import world as world
     from doorward.stores import fleet_records as fleet_records
@@ -214,6 +215,7 @@ else:
             "event_lines": "doorward.runtime.event_lines",
             "terms": "doorward.partners.terms",
             "trying": "doorward.demo.trying",
+            "tile_export": "doorward.runtime.tile_export",
             "up": "doorward.runtime.up",
             "world": "doorward.runtime.world",
         },

@@ -198,11 +198,38 @@ def _text(path: Path | None) -> str | None:
     help="Also write the newest checkpoint into this new file. Keep it elsewhere: `audit verify --checkpoint` then finds if the log was rewritten.",
 )
 @click.option("--personal", is_flag=True, help="Include the personal data that is still kept.")
+@click.option(
+    "--tiles",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Instead, bring static files of hashes and events in this folder up to date, for a web server (C2SP tlog-tiles).",
+)
+@click.option(
+    "--check-all", is_flag=True, help="With --tiles: also compare every file that is there with the log."
+)
 @click.pass_obj
 def export(
-    state: State, /, out: Path | None, *, force: bool, checkpoint_out: Path | None, personal: bool
+    state: State,
+    /,
+    out: Path | None,
+    *,
+    force: bool,
+    checkpoint_out: Path | None,
+    personal: bool,
+    tiles: Path | None,
+    check_all: bool,
 ) -> None:
-    """Export the log, to be verified anywhere with its checkpoint and the verifier key."""
+    """Export the log, to be verified anywhere with its checkpoint and the verifier key.
+
+    With --tiles, only what is new since the last export is written. The files have no personal data.
+    """
+    if tiles is not None:
+        if out or force or checkpoint_out or personal:
+            raise click.UsageError("--tiles is alone, or with --check-all")
+        _export_tiles(state, tiles, check_all=check_all)
+        return
+    if check_all:
+        raise click.UsageError("--check-all needs --tiles")
     evidence = parts.evidence.Evidence(state.installation())
     if out is None:
         evidence.export(sys.stdout.buffer, checkpoint_out=checkpoint_out, personal=personal)
@@ -213,6 +240,22 @@ def export(
     state.output.result(
         {"written": str(out), "events": done.events, "checkpoint": done.checkpoint},
         f"wrote {done.events} events to {escape(str(out))}",
+    )
+
+
+def _export_tiles(state: State, folder: Path, *, check_all: bool) -> None:
+    installation = state.installation()
+    with state.output.progress("exporting") as progress:
+        done = parts.tile_export.export_tiles(
+            installation.event_log,
+            installation.log_verifier_key(),
+            folder,
+            check=check_all,
+            progress=progress,
+        )
+    state.output.result(
+        {"folder": str(folder), **done._asdict()},
+        f"{escape(str(folder))} has {done.events} events; {done.written} files are new",
     )
 
 
