@@ -15,7 +15,7 @@ import h2.events
 import pytest
 
 from doorward.policy.model import HttpUpstream, Scheme
-from tests.support.attacks import HTTP, Edit, H2Client, exchange, statuses, without
+from tests.support.attacks import HTTP, Edit, H2Client, changed, exchange, statuses, without
 from tests.support.compiled_door import CompiledDoors
 from tests.support.door_site import AUDITOR, CLEARED, TELLER, allow, id_of
 from tests.support.envoy_process import facts_of
@@ -63,15 +63,24 @@ def upstream() -> Iterator[Upstream]:
         yield one
 
 
-def behind(upstream: Upstream) -> dict[str, HttpUpstream]:
+def behind(upstream: Upstream, scheme: Scheme = Scheme.H2C) -> dict[str, HttpUpstream]:
     """Return this application as the upstream of a door."""
-    return {"pay": HttpUpstream(host="127.0.0.1", port=upstream.port, scheme=Scheme.H2C)}
+    return {"pay": HttpUpstream(host="127.0.0.1", port=upstream.port, scheme=scheme)}
 
 
-def heard(doors: CompiledDoors, upstream: Upstream, *edits: Edit) -> list[list[str]]:
-    """Send trailers over HTTP/2 and HTTP/1.1; return the names that the application got, request by request."""
+def heard(
+    doors: CompiledDoors, upstream: Upstream, *edits: Edit, scheme: Scheme = Scheme.H2C
+) -> list[list[str]]:
+    """Send trailers over HTTP/2 and HTTP/1.1; return the names that the application got, request by request.
+
+    Args:
+        doors: opens the door.
+        upstream: the application.
+        edits: of what was compiled.
+        scheme: of the upstream in the policy from which the door was compiled.
+    """
     mark = len(upstream.requests)
-    with doors.open(*edits, apps=APPS, upstreams=behind(upstream)) as door:
+    with doors.open(*edits, apps=APPS, upstreams=behind(upstream, scheme)) as door:
         door.authorizer.facts = facts_of(id_of("pay", APPS["pay"][0]), TELLER, AUDITOR, CLEARED)
         with door.connect(h2=True) as connection:
             assert H2Client(connection).ask("/x", method="POST", body=b"a", trailers=FORGED).status == 200
@@ -85,6 +94,15 @@ def heard(doors: CompiledDoors, upstream: Upstream, *edits: Edit) -> list[list[s
 def test_the_trailers_of_requests_are_dropped(doors: CompiledDoors, upstream: Upstream) -> None:
     """With any names, and over both versions."""
     assert heard(doors, upstream) == [[], []]
+
+
+def test_also_on_connections_from_before_the_upstream_spoke_http2(
+    doors: CompiledDoors, upstream: Upstream
+) -> None:
+    """Envoy drains a connection for up to 30 s: it has the chain from before, and requests go to the new cluster."""
+    options = ("clusters", "app_pay", "typed_extension_protocol_options", "*", "explicit_http_config")
+    new_cluster = changed(*options, to={"http2_protocol_options": {}})
+    assert heard(doors, upstream, new_cluster, scheme=Scheme.HTTP) == [[], []]
 
 
 def test_without_the_filter_they_arrive(doors: CompiledDoors, upstream: Upstream) -> None:

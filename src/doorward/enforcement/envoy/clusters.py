@@ -80,16 +80,11 @@ def build_upstream(
     """Return the cluster of one HTTP upstream."""
     if isinstance(upstream, UnixUpstream):
         return _cluster(name, upstream, limits, _HTTP1)
-    protocol = _H2C if speaks_http2(upstream) else _HTTP1
+    protocol = _H2C if upstream.scheme is Scheme.H2C else _HTTP1
     cluster = _found_by_name(_cluster(name, upstream, limits, protocol), upstream.host)
     if upstream.tls is not None and files is not None:
         cluster["transport_socket"] = build_upstream_tls(upstream, upstream.tls, files)
     return cluster
-
-
-def speaks_http2(upstream: WebUpstream) -> bool:
-    """Return whether requests go to an upstream over HTTP/2; to every other one they go over HTTP/1.1."""
-    return not isinstance(upstream, UnixUpstream) and upstream.scheme is Scheme.H2C
 
 
 def build_spelling_upstream(name: str, upstream: UnixUpstream, limits: GatewayLimits) -> dict[str, Any]:

@@ -99,9 +99,10 @@ def build_early_mutations(terms: HeaderOptions = DEFAULT_HEADER_OPTIONS) -> list
 
 
 def build_trailer_removal() -> dict[str, Any]:
-    """Return the filter that drops the trailers of requests (RFC 9110 section 6.5: a proxy may), for an upstream of HTTP/2.
+    """Return the filter that drops the trailers of requests (RFC 9110 section 6.5: a proxy may).
 
-    It would get them, under any name; over HTTP/1.1 Envoy drops them itself.
+    An HTTP/2 upstream would get them, under any name; over HTTP/1.1 Envoy drops them itself. The filter is in every chain of an
+    application: if an upstream changes to HTTP/2, connections from before go on with their chain until they are drained.
     """
     return build_extension(
         "doorward.trailers",

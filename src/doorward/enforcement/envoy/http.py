@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 from doorward.enforcement.envoy.app_limits import limit_requests
-from doorward.enforcement.envoy.clusters import speaks_http2
 from doorward.enforcement.envoy.cookies import build_cookie_filters
 from doorward.enforcement.envoy.cross_origin import build_cors_filter
 from doorward.enforcement.envoy.extension import AWAITED, build_extension, render_duration
@@ -92,7 +91,7 @@ def build_http(
         *([] if sessions is None else [*build_session_filters(), build_step_up_filter()]),
         *build_filters(destination=door.headers.destination),
         *build_cookie_filters(),
-        *([build_trailer_removal()] if speaks_http2(door.upstream) else []),
+        build_trailer_removal(),
         _router(),
     ]
     config["access_log"] = [build_request_log(paths.log_file, door.id, door.upstream)]
