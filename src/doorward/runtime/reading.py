@@ -20,6 +20,7 @@ from doorward.audit.catalogue import list_event_names
 from doorward.audit.index import term_of
 from doorward.audit.searching import Found, SearchedStore, find_mentions, find_requests, list_places
 from doorward.authority.inventory import find_certificate
+from doorward.core.entities import PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound
 from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
 from doorward.directory.principals import find_principal
@@ -36,6 +37,8 @@ SLACK = timedelta(minutes=5)
 
 _SPAN = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_PRINCIPAL_ID = re.compile(r"(?:per|dev|svc)_[a-z0-9]{20}", re.ASCII)
+_KINDS = frozenset(kind.value for kind in PrincipalKind)
 _MENTIONED = re.compile(r"[A-Za-z0-9_.:-]{6,128}", re.ASCII)
 
 
@@ -248,11 +251,24 @@ def _require_event(name: str) -> str:
 
 
 def find_principal_id(services: Services, text: str) -> str:
-    """Return the id of a principal by name, such as `alice` or `person/alice`; an id is returned as it is.
+    """Return the id of the principal that a text names; it may erase values, so it never takes one for another.
+
+    Args:
+        services: the ports of this process.
+        text: an id, also of a removed principal, which is returned as it is; a whole name, such as `alice`, `svc_backup` or
+            `acme/alice` of a partner; or `person/alice`, as events show it, if no principal has this as its whole name.
 
     Raises:
         NotFound: `principal-unknown`.
+        RequestRefused: `principal-kind`: the principal of that name is of another kind.
     """
-    if text.startswith(("per_", "dev_", "svc_")):
+    if _PRINCIPAL_ID.fullmatch(text):
         return text
-    return find_principal(services, text.rpartition("/")[2]).id
+    with services.work.read() as stores:
+        named = stores.directory.by_name(text)
+    if named is not None:
+        return named.id
+    kind, _, name = text.partition("/")
+    if name and kind in _KINDS:
+        return find_principal(services, name, kind=PrincipalKind(kind)).id
+    return find_principal(services, text).id

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from doorward.core.errors import MalformedInput
-from doorward.runtime.reading import Wanted, parse_moment
+from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
+from doorward.core.errors import MalformedInput, NotFound, RequestRefused
+from doorward.directory.principals import add_principal
+from doorward.runtime.reading import Wanted, find_principal_id, parse_moment
 from tests.support.ports import NOON
+from tests.support.world import OPERATOR, World
 
 EVENT: dict[str, Any] = {
     "type": "connection:refused",
@@ -66,3 +69,31 @@ def test_what_is_no_time(text: str) -> None:
     with pytest.raises(MalformedInput) as caught:
         parse_moment(text, NOON)
     assert caught.value.code == "time-malformed"
+
+
+def test_a_name_never_stands_for_another_principal(world: World) -> None:
+    """A partner's `acme/rob` is not our rob, and a name may look like the beginning of an id: its values may be erased."""
+    services = world.services
+
+    def add(kind: PrincipalKind, name: str) -> str:
+        return add_principal(services, kind, name, actor=OPERATOR).value.id
+
+    ours, backup = add(PrincipalKind.PERSON, "rob"), add(PrincipalKind.SERVICE, "svc_backup")
+    assert find_principal_id(services, "rob") == find_principal_id(services, "person/rob") == ours
+    assert find_principal_id(services, "svc_backup") == backup
+    assert find_principal_id(services, ours) == ours
+    with pytest.raises(NotFound):
+        find_principal_id(services, "acme/rob")
+    with pytest.raises(RequestRefused):
+        find_principal_id(services, "device/rob")
+    theirs = Principal(
+        id=services.new_id("per"),
+        tenant=TENANT,
+        kind=PrincipalKind.PERSON,
+        name="acme/rob",
+        state=PrincipalState.ACTIVE,
+        partner="prt_0123456789abcdefghij",
+    )
+    with services.work.change() as stores:
+        stores.directory.add(theirs, NOON)
+    assert find_principal_id(services, "acme/rob") == theirs.id
