@@ -5,7 +5,7 @@ has the pages from before, until it is copied into the file and cut to no length
 so a file beside the database, the mark, says that it is still to do, also after a crash. Who erases holds a shared lock on the
 mark, so that another process does not remove it before the last deletion.
 
-Not here: deleting rows (`event_store`).
+Not here: deleting rows (`event_store`); unused parts of pages from which rows were moved before, which only VACUUM rewrites.
 Standard: https://www.sqlite.org/pragma.html#pragma_wal_checkpoint; flock(2).
 """
 
