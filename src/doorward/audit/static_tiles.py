@@ -88,7 +88,7 @@ class StaticTree:
         yield TileFile(TileName(ENTRIES, self._size // TILE_HASHES, len(leaves)), render_entries(leaves))
         self._size += len(leaves)
         added, level = [leaf_hash(leaf) for leaf in leaves], 0
-        while added:
+        while True:
             if level == len(self._rows):
                 self._rows.append([])
             row = self._rows[level]
