@@ -144,7 +144,7 @@ class MemoryEventStore:
                 yield StoredNode(level, number, self.inner[level, number])
 
     def openings(self, start: int, end: int) -> Iterator[tuple[int, CommitmentOpening]]:
-        numbers = {row.event_id: row.number for row in self.rows[start:end]}
+        numbers = {row.event_id: row.number for row in self.rows if start <= row.number < end}
         found = [(numbers[row.event_id], row.opening) for row in self.kept if row.event_id in numbers]
         return iter(sorted(found, key=lambda pair: (pair[0], pair[1].field)))
 
@@ -159,8 +159,8 @@ class MemoryEventStore:
     def index_span(self, span: int) -> dict[int, bytes]:
         return {bucket: content for (bucket, other), content in self.index.items() if other == span}
 
-    def count_index(self) -> int:
-        return len(self.index)
+    def count_excess(self, spans: int) -> int:
+        return sum(not (0 <= bucket < BUCKETS and 0 <= span < spans) for bucket, span in self.index)
 
     def store_index(self, span: int, buckets: Sequence[bytes]) -> None:
         self.index |= {(bucket, span): content for bucket, content in enumerate(buckets)}

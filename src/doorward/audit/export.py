@@ -128,11 +128,11 @@ def _check_header(judge: LogJudge, key: VerifierKey | None, line: bytes) -> int 
     try:
         header = _parse_line(line, {"checkpoint": str, FORMAT: int, "size": int, "verifier_key": str})
     except MalformedInput as error:
-        judge.add_fault(LogFaultCode.EXPORT_MALFORMED, f"line 1: {error.detail}", line=1)
+        judge.found.add(LogFaultCode.EXPORT_MALFORMED, f"line 1: {error.detail}", line=1)
         judge.note_missing_checkpoint("export")
         return None
     if header[FORMAT] != VERSION:
-        judge.add_fault(LogFaultCode.EXPORT_MALFORMED, f"line 1: not an export of version {VERSION}", line=1)
+        judge.found.add(LogFaultCode.EXPORT_MALFORMED, f"line 1: not an export of version {VERSION}", line=1)
     if key is not None and header["verifier_key"] != render_verifier_key(key):
         judge.add_overall_fault(
             LogFaultCode.CHECKPOINT_FOREIGN, "the export names another key than the one given"
@@ -150,7 +150,7 @@ def _check_line(judge: LogJudge, place: int, line: bytes, expected: int) -> tupl
         fields = _parse_line(line, {"hash": str, "leaf": dict, "number": int, "open": dict})
         openings = _parse_openings(fields["open"])
     except MalformedInput as error:
-        judge.add_fault(
+        judge.found.add(
             LogFaultCode.EXPORT_MALFORMED, f"line {place}: {error.detail}", number=expected, line=place
         )
         return leaf_hash(line), expected
@@ -158,10 +158,10 @@ def _check_line(judge: LogJudge, place: int, line: bytes, expected: int) -> tupl
     digest = leaf_hash(leaf)
     if number != expected:
         message = f"line {place}: expected leaf {expected}, found leaf {number}"
-        judge.add_fault(LogFaultCode.LEAF_MISSING, message, number=expected, line=place)
+        judge.found.add(LogFaultCode.LEAF_MISSING, message, number=expected, line=place)
     if digest.hex() != fields["hash"]:
         message = f"line {place}: leaf {number} was altered"
-        judge.add_fault(LogFaultCode.LEAF_ALTERED, message, number=number, leaf=leaf, line=place)
+        judge.found.add(LogFaultCode.LEAF_ALTERED, message, number=number, leaf=leaf, line=place)
     judge.check_personal(number, [leaf], [(number, one) for one in openings])
     return digest, number
 

@@ -54,8 +54,8 @@ class IndexStore(Protocol):
         """Return the stored buckets of a span, by number."""
         ...
 
-    def count_index(self) -> int:
-        """Return the number of stored buckets."""
+    def count_excess(self, spans: int) -> int:
+        """Return the number of stored buckets that belong to none of the first spans, or have a number that none has."""
         ...
 
     def store_index(self, span: int, buckets: Sequence[bytes]) -> None:

@@ -2,7 +2,7 @@
 
 Spans after the last indexed one are no fault: they are indexed later, and until then a search reads their leaves.
 
-Not here: the form of the index (`index`), the other checks of the log (`verifying`).
+Not here: the form of the index (`index`), the other checks of the log (`range_check`, `verifying`).
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from doorward.audit.index import (
 
 
 class IndexCheck:
-    """Takes the leaves of the log in order, and compares each complete span with the stored index.
+    """Takes leaves in order, and compares each complete span with the stored index.
 
     Args:
         store: the index, in the same snapshot as the leaves.
-        size: the number of leaves of the log.
+        spans: the number of spans that must be indexed.
+        first: the span that the first leaf begins.
         report: called with a sentence for each fault.
     """
 
-    def __init__(self, store: IndexStore, size: int, report: Callable[[str], None]) -> None:
+    def __init__(self, store: IndexStore, spans: int, first: int, report: Callable[[str], None]) -> None:
         self._store, self._report = store, report
-        self._spans = store.indexed_spans(size // SPAN_LEAVES)
-        self._groups = 0
+        self._spans = spans
+        self._groups = first * SPAN_GROUPS
         self._entries: list[int] = []
-        self._known = 0
 
     def add(self, leaves: Sequence[bytes]) -> None:
         """Take the next leaves, a multiple of 256 unless they are the last ones; a missing one is empty."""
@@ -48,15 +48,8 @@ class IndexCheck:
                 self._compare(span, build_buckets(self._entries))
                 self._entries = []
 
-    def finish(self) -> None:
-        """Compare the number of stored buckets with those that belong to the log."""
-        if excess := self._store.count_index() - self._known:
-            self._report(f"the index has {excess} buckets in excess, which belong to no part of the log")
-
     def _compare(self, span: int, expected: Sequence[bytes]) -> None:
-        stored = self._store.index_span(span)
-        self._known += sum(bucket in stored for bucket in range(len(expected)))
-        found = list(_differences(stored, expected))
+        found = list(_differences(self._store.index_span(span), expected))
         if found:
             first = span * SPAN_LEAVES
             lacking, excess, damaged = (sum(column) for column in zip(*found, strict=True))
@@ -64,6 +57,12 @@ class IndexCheck:
                 f"the index of events {first} to {first + SPAN_LEAVES - 1} lacks {lacking} entries, "
                 f"has {excess} in excess and {damaged} damaged buckets"
             )
+
+
+def describe_excess(store: IndexStore, spans: int) -> str:
+    """Return a sentence about stored buckets that belong to none of the first spans; empty if there are none."""
+    excess = store.count_excess(spans)
+    return f"the index has {excess} buckets in excess, which belong to no part of the log" if excess else ""
 
 
 def _differences(stored: dict[int, bytes], expected: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:

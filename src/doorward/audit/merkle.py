@@ -99,13 +99,38 @@ class Accumulator:
             level, start = level + 1, start >> 1
         return runs
 
-    def root(self) -> bytes:
-        """Return the root over all leaves so far."""
-        return (
-            _fold([self._peaks[level] for level in sorted(self._peaks, reverse=True)])
-            if self.size
-            else EMPTY_ROOT
-        )
+    def append_tree(self, size: int, peaks: Sequence[bytes]) -> list[NodeRun]:
+        """Append the leaves of another tree; return the inner nodes above both that are now complete, the lowest first.
+
+        Args:
+            size: leaves of the other tree. Its largest complete subtree must have a place at the end of this tree.
+            peaks: its peaks.
+
+        Raises:
+            ValueError: a subtree has no place there, or the number of peaks is wrong: a fault of the caller.
+        """
+        runs: list[NodeRun] = []
+        for (level, _), digest in zip(peak_places(size), peaks, strict=True):
+            number, rest = divmod(self.size, 1 << level)
+            if rest:
+                raise ValueError(f"a subtree of level {level} cannot begin at leaf {self.size}")
+            self.size += 1 << level
+            above = digest
+            while number & 1:
+                above = node_hash(self._peaks.pop(level), above)
+                level, number = level + 1, number >> 1  # noqa: PLW2901  # the place of the node above
+                runs.append(NodeRun(level, number, [above]))
+            self._peaks[level] = above
+        return runs
+
+    def peaks(self) -> list[bytes]:
+        """Return the hashes of the peaks, largest first."""
+        return [self._peaks[level] for level in sorted(self._peaks, reverse=True)]
+
+    def root(self, beyond: Sequence[bytes] = ()) -> bytes:
+        """Return the root over all leaves so far, and over those of a tree with the peaks `beyond` after them."""
+        hashes = [*self.peaks(), *beyond]
+        return _fold(hashes) if hashes else EMPTY_ROOT
 
 
 def inclusion_proof(number: int, size: int, source: NodeSource) -> list[bytes]:

@@ -1,5 +1,8 @@
 """Verifying the stored log: every leaf is hashed again and compared with the stored hashes and the signed roots.
 
+The log is checked in ranges (`range_check`): steps 1 to 4, 6 and 7 within each range, here what joins them. The ranges may
+be checked elsewhere and at the same time; their results are joined in order, so the report is always the same.
+
 Not here: proofs for single leaves (`merkle`), the file format of an export (`export`).
 
 The checks, in this order:
@@ -21,21 +24,26 @@ Standard: RFC 9162 section 2.1; C2SP tlog-checkpoint.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
-from functools import partial
-from itertools import repeat
+from collections.abc import Callable, Iterable
 
-from doorward.audit.index_check import IndexCheck
-from doorward.audit.judging import LogJudge, describe_leaf
-from doorward.audit.log import EventStore, StoredLeaf
-from doorward.audit.merkle import HASH_BYTES, NodeRun, leaf_hash
+from doorward.audit.index import SPAN_LEAVES
+from doorward.audit.index_check import describe_excess
+from doorward.audit.judging import LogJudge
+from doorward.audit.log import EventStore
 from doorward.audit.note import parse_verifier_key
+from doorward.audit.range_check import (
+    RANGE_LEVEL,
+    CheckedRange,
+    RangePlan,
+    WrongNodes,
+    check_nodes,
+    check_range,
+)
 from doorward.audit.report import LogFaultCode, VerificationReport
+from doorward.core.errors import IntegrityError
 
-BLOCK = 1024
-"""Leaves in memory at a time: some megabytes, with their personal values."""
-_NOTHING = bytes(HASH_BYTES)
-"""The hash used for a missing leaf; no leaf with this hash is known."""
+RangeChecker = Callable[[RangePlan], Iterable[CheckedRange]]
+"""Checks every range of a plan, and returns the results in the order of `RangePlan.starts`; it raises if it cannot."""
 
 
 def verify_log(
@@ -45,6 +53,7 @@ def verify_log(
     verifier_key: str | None = None,
     personal: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    checker: RangeChecker | None = None,
 ) -> VerificationReport:
     """Verify the whole stored log; the numbered steps are in the module's docstring.
 
@@ -53,109 +62,81 @@ def verify_log(
         checkpoint: a signed note that the caller has kept elsewhere; later changes to its leaves are found.
         verifier_key: the log's verifier key that the caller has kept; without it no signature is checked.
         personal: also compare personal values with their commitments.
-        progress: called with (leaves done, all leaves) after each block.
+        progress: called with (leaves done, all leaves) after each range.
+        checker: checks the ranges; without it they are checked here, one after the other.
 
     Returns:
         The report; faults of the log are in it and are not raised.
 
     Raises:
         MalformedInput: `key-malformed`: the caller's key is not a verifier key.
+        IntegrityError: `range-unchecked`: the checker did not check every range.
 
     Standard: RFC 9162 section 2.1; C2SP tlog-checkpoint.
     Not checked: events that are still in the outbox.
     """
     judge = LogJudge(None if verifier_key is None else parse_verifier_key(verifier_key))
-    if checkpoint is not None:
-        judge.add_checkpoint("given", checkpoint)  # 1
+    given = None if checkpoint is None else judge.add_checkpoint("given", checkpoint)  # 1
     if store.latest_checkpoint() is None:
         judge.note_missing_checkpoint("log")
     size = store.tree_size()
-    _anchor_stored(judge, store, None, 0)
-    wrong: defaultdict[int, set[int]] = defaultdict(set)  # by level: what differs from what is stored
-    index = IndexCheck(store, size, partial(judge.add_overall_fault, LogFaultCode.INDEX_ALTERED))
-    for start in range(0, size, BLOCK):
-        end = min(start + BLOCK, size)
-        _anchor_stored(judge, store, start, end)
-        leaves, hashes = _check_leaves(judge, list(store.leaves(start, end)), start, end, wrong[0])
-        for run in judge.extend(hashes):  # 5
-            _check_nodes(judge, store, run, wrong)
-        index.add(leaves)  # 7
-        if personal:
-            judge.check_personal(start, leaves, store.openings(start, end))  # 6
-        if progress is not None:
-            progress(end, size)
-    index.finish()
-    _anchor_stored(judge, store, size, None)
+    _add_stored(judge, store, None, 0)
+    plan = RangePlan(
+        size=size,
+        spans=store.indexed_spans(size // SPAN_LEAVES),
+        key=verifier_key,
+        personal=personal,
+        stops=() if given is None else (given.size,),
+        level=RANGE_LEVEL,
+    )
+    _join(judge, store, plan, checker or _check_here(store), progress)
+    if excess := describe_excess(store, plan.spans):
+        judge.add_overall_fault(LogFaultCode.INDEX_ALTERED, excess)
+    _add_stored(judge, store, size, None)
     return judge.report()
 
 
-def _anchor_stored(judge: LogJudge, store: EventStore, above: int | None, to: int | None) -> None:
-    """Step 1 for the checkpoints that are stored under a size in this range."""
+def _check_here(store: EventStore) -> RangeChecker:
+    return lambda plan: (check_range(store, plan, start) for start in plan.starts())
+
+
+def _add_stored(judge: LogJudge, store: EventStore, above: int | None, to: int | None) -> None:
+    """Step 1 for the checkpoints that are stored under a size that is in no range."""
     for filed_under, text in store.stored_checkpoints(above, to):
         judge.add_checkpoint("stored", text, filed_under=filed_under)
 
 
-def _check_leaves(
-    judge: LogJudge, stored: list[StoredLeaf], start: int, end: int, wrong: set[int]
-) -> tuple[list[bytes], list[bytes]]:
-    """Steps 2 and 3: return the leaves of a block, a missing one empty, and their recomputed hashes."""
-    leaves = [row.leaf for row in stored]
-    hashes = [leaf_hash(leaf) for leaf in leaves]
-    expected = zip(
-        range(start, end), repeat(""), leaves, hashes, strict=False
-    )  # the rows if nothing is wrong
-    if len(stored) == end - start and stored == list(expected):
-        return leaves, hashes
-    rows: dict[int, StoredLeaf] = {}
-    for row in stored:
-        if row.number in rows:  # 3
-            message = f"leaf {row.number} is stored twice"
-            judge.add_fault(LogFaultCode.LEAF_ALTERED, message, number=row.number, leaf=row.leaf)
-        rows[row.number] = row
-    hashes = [_check_leaf(judge, number, rows.get(number), wrong) for number in range(start, end)]
-    return [rows[number].leaf if number in rows else b"" for number in range(start, end)], hashes
+def _join(
+    judge: LogJudge,
+    store: EventStore,
+    plan: RangePlan,
+    checker: RangeChecker,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    wrong: WrongNodes = defaultdict(set)
+    for one in checker(plan):
+        if (one.start, one.end) != (judge.size, min(judge.size + (1 << plan.level), plan.size)):
+            raise _unchecked(judge.size)
+        judge.found.take(one.faults, one.faults_omitted)
+        for checkpoint in one.checkpoints:
+            judge.accept_checkpoint("stored", checkpoint)
+        if one.root_wrong:
+            wrong[plan.level].add(one.start >> plan.level)
+        for run in judge.append_range(one.end - one.start, one.peaks, one.heads):  # 5
+            check_nodes(judge.found, store, run, wrong)  # 4, above the ranges
+        for text in one.index_faults:
+            judge.add_overall_fault(LogFaultCode.INDEX_ALTERED, text)
+        judge.opened += one.opened
+        judge.redacted += one.redacted
+        if progress is not None:
+            progress(one.end, plan.size)
+    if judge.size != plan.size:
+        raise _unchecked(judge.size)
 
 
-def _check_leaf(judge: LogJudge, number: int, row: StoredLeaf | None, wrong: set[int]) -> bytes:
-    """Steps 2 and 3: return the recomputed hash."""
-    if row is None:
-        wrong.add(number)
-        judge.add_fault(LogFaultCode.LEAF_MISSING, f"leaf {number} is missing", number=number)
-        return _NOTHING
-    digest = leaf_hash(row.leaf)
-    if digest != row.hash:  # 2
-        wrong.add(number)
-        judge.add_fault(
-            LogFaultCode.LEAF_ALTERED,
-            f"leaf {number} was altered",
-            number=number,
-            leaf=row.leaf,
-            event_id=row.event_id,
-        )
-    elif row.event_id and f'"id":"{row.event_id}"'.encode("utf-8", "surrogatepass") not in row.leaf:  # 3
-        judge.add_fault(
-            LogFaultCode.LEAF_MISLABELLED,
-            f"the row of leaf {number} has the id of another event",
-            number=number,
-            leaf=row.leaf,
-        )
-    return digest
-
-
-def _check_nodes(judge: LogJudge, store: EventStore, run: NodeRun, wrong: defaultdict[int, set[int]]) -> None:
-    """Step 4: if a node differs and nothing below it does, a stored hash was rewritten."""
-    end = run.start + len(run.hashes)
-    stored = {node.number: node.hash for node in store.node_range(run.level, run.start, end)}
-    for number, digest in enumerate(run.hashes, start=run.start):
-        if stored.get(number) == digest:
-            continue
-        wrong[run.level].add(number)
-        if wrong[run.level - 1].isdisjoint((2 * number, 2 * number + 1)):
-            first, last = number << run.level, ((number + 1) << run.level) - 1
-            message = f"the hash over leaves {first} to {last} is missing, or it or the leaves were rewritten"
-            if run.level == 1:
-                named = (
-                    " ".join(describe_leaf(row.leaf, row.event_id)) for row in store.leaves(first, last + 1)
-                )
-                message += f": {', '.join(named)}"
-            judge.add_fault(LogFaultCode.NODE_ALTERED, message, number=first)
+def _unchecked(start: int) -> IntegrityError:
+    return IntegrityError(
+        "range-unchecked",
+        f"the leaves from number {start} on were not checked",
+        hint="this is a bug in Doorward: run `doorward audit verify --jobs 1`, and report the error",
+    )

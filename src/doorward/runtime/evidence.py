@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +20,7 @@ from doorward.audit.verifying import verify_log
 from doorward.core.errors import Unavailable
 from doorward.runtime.compose import Installation
 from doorward.runtime.private_files import create_private, refuse_existing
+from doorward.runtime.verify_processes import SMALL_LOG, RangeProcesses, count_cores
 
 Progress = Callable[[int, int], None]
 _BLOCK = 1000
@@ -71,18 +73,36 @@ class Evidence:
             return store.latest_checkpoint()
 
     def verify(
-        self, *, checkpoint: str | None = None, key: str | None = None, progress: Progress | None = None
+        self,
+        *,
+        checkpoint: str | None = None,
+        key: str | None = None,
+        progress: Progress | None = None,
+        jobs: int | None = None,
     ) -> VerificationReport:
         """Verify the log at rest; without `key`, with the key of this installation's founding.
 
         The database around it is checked as well: a trigger in it could swallow the next event.
+
+        Args:
+            checkpoint: a signed note that the caller has kept.
+            key: a verifier key.
+            progress: called with the number of leaves checked and of all.
+            jobs: how many processes check the log, 1 for none but this one; None takes all cores. A small log is
+                checked in this process.
         """
-        with self._log.read() as store:
+        with self._log.read() as store, ExitStack() as stack:
+            count = count_cores() if jobs is None else jobs
+            checker = None
+            if count > 1 and store.tree_size() >= SMALL_LOG:
+                place = (self._installation.settings.database, self._installation.layout.database)
+                checker = stack.enter_context(RangeProcesses(*place, count))
             report = verify_log(
                 store,
                 checkpoint=checkpoint,
                 verifier_key=self.verifier_key() if key is None else key,
                 progress=progress,
+                checker=checker,
             )
         database = self._installation.database
         with database.read() as connection:

@@ -23,7 +23,10 @@ _OF_BUCKET = DriverStatement(
 _OF_SPAN = DriverStatement(
     "SELECT content FROM log_index WHERE tenant = :this_tenant AND bucket = :bucket AND span = :span"
 )
-_COUNT = DriverStatement("SELECT count(*) FROM log_index WHERE tenant = :this_tenant")
+_COUNT_EXCESS = DriverStatement(
+    """SELECT count(*) FROM log_index WHERE tenant = :this_tenant
+    AND NOT (bucket >= 0 AND bucket < :buckets AND span >= 0 AND span < :spans)"""
+)
 _STORE = DriverStatement(
     """INSERT INTO log_index (tenant, bucket, span, content) VALUES (:tenant, :bucket, :span, :content)
     ON CONFLICT (tenant, bucket, span) DO UPDATE SET content = excluded.content"""
@@ -58,9 +61,9 @@ class SqlEventIndex:
                 found[bucket] = row[0]
         return found
 
-    def count_index(self) -> int:
-        """Return the number of stored buckets."""
-        return int(self._transaction.driver_value(_COUNT) or 0)
+    def count_excess(self, spans: int) -> int:
+        """Return the number of stored buckets that belong to none of the first spans."""
+        return int(self._transaction.driver_value(_COUNT_EXCESS, buckets=BUCKETS, spans=spans) or 0)
 
     def store_index(self, span: int, buckets: Sequence[bytes]) -> None:
         """Store the buckets of a span, in place of what is stored."""

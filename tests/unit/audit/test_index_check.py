@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from doorward.audit.index import GROUP_LEAVES
-from doorward.audit.index_check import IndexCheck
+from doorward.audit.index import GROUP_LEAVES, SPAN_LEAVES
+from doorward.audit.index_check import IndexCheck, describe_excess
 from tests.support.events import MemoryEventStore
 from tests.support.indexed_logs import SIZE, large_log, write_index
 
@@ -27,11 +27,12 @@ def store(log: MemoryEventStore) -> MemoryEventStore:
 def check(store: MemoryEventStore) -> list[str]:
     """Return the faults."""
     found: list[str] = []
-    judge = IndexCheck(store, SIZE, found.append)
+    spans = store.indexed_spans(SIZE // SPAN_LEAVES)
+    judge = IndexCheck(store, spans, 0, found.append)
     for start in range(0, SIZE, 4 * GROUP_LEAVES):
         judge.add([row.leaf for row in store.rows[start : start + 4 * GROUP_LEAVES]])
-    judge.finish()
-    return found
+    excess = describe_excess(store, spans)
+    return [*found, excess] if excess else found
 
 
 def test_a_true_index_has_no_fault(store: MemoryEventStore) -> None:

@@ -259,3 +259,36 @@ def test_wrong_consistency_is_false() -> None:
     ]
     for case in wrong:
         assert verify_consistency(*case) is False
+
+
+@pytest.mark.parametrize("size", range(24))
+def test_a_tree_is_joined_from_trees_of_its_parts(size: int) -> None:
+    """The roots and the nodes above the parts are those of one tree, also at each place within the last part."""
+    hashes = [leaf_hash(bytes([number])) for number in range(size)]
+    whole, joined = Accumulator(), Accumulator()
+    expected = whole.extend(hashes)
+    above: set[tuple[int, int, bytes]] = set()
+    for start in range(0, size, 4):
+        part = Accumulator()
+        for number in range(start, min(start + 4, size)):
+            part.extend([hashes[number]])
+            before = Accumulator()
+            before.extend(hashes[: number + 1])
+            assert joined.root(part.peaks()) == before.root()
+        for run in joined.append_tree(part.size, part.peaks()):
+            above.add((run.level, run.start, *run.hashes))  # type: ignore[arg-type]
+    assert (joined.size, joined.root(), joined.peaks()) == (whole.size, whole.root(), whole.peaks())
+    assert above == {
+        (run.level, number, digest)
+        for run in expected
+        if run.level > 2
+        for number, digest in enumerate(run.hashes, start=run.start)
+    }
+
+
+def test_a_tree_without_a_place_at_the_end_is_not_joined() -> None:
+    """A subtree begins at a multiple of its own size."""
+    tree = Accumulator()
+    tree.extend([bytes(32)])
+    with pytest.raises(ValueError, match="a subtree of level 1 cannot begin at leaf 1"):
+        tree.append_tree(2, [bytes(32)])

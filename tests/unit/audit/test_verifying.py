@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from doorward.audit import verifying
+from doorward.audit import range_check, verifying
 from doorward.audit.log import StoredLeaf, sign_checkpoint
 from doorward.audit.merkle import EMPTY_ROOT, leaf_hash
 from doorward.audit.note import Checkpoint, render_checkpoint, sign_note
@@ -16,6 +16,12 @@ from doorward.core.errors import MalformedInput
 from tests.contract.event_store import ORIGIN, SIGNER, VERIFIER, fill
 from tests.support.events import ALICE, MemoryEventStore, request_answered, seal
 from tests.support.ports import NOON
+
+
+@pytest.fixture(params=[range_check.RANGE_LEVEL, 2, 1], autouse=True)
+def range_level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test holds for a log of one range, and for one of many."""
+    monkeypatch.setattr(verifying, "RANGE_LEVEL", request.param)
 
 
 @pytest.fixture
@@ -271,7 +277,9 @@ def test_a_leaf_of_a_block_under_the_number_of_another_is_named(
     """There are as many leaves as there should be, and each has its hash; but one number is there twice, and one never."""
     rows = [row._replace(event_id="") for row in store.rows]
     rows[5] = rows[5]._replace(number=4)
-    monkeypatch.setattr(store, "leaves", lambda start, end: iter(rows))
+    monkeypatch.setattr(
+        store, "leaves", lambda start, end: (row for row in rows if start <= row.number < end)
+    )
     report = verify_log(store, verifier_key=VERIFIER)
     assert [(one.code, one.number) for one in report.faults[:2]] == [
         (LogFaultCode.LEAF_ALTERED, 4),
@@ -379,7 +387,8 @@ def test_a_bad_key_is_the_caller_s_fault(store: MemoryEventStore) -> None:
 
 def test_blocks_and_progress(store: MemoryEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log is read in blocks, faults in every block are found, and each block is reported."""
-    monkeypatch.setattr(verifying, "BLOCK", 3)
+    monkeypatch.setattr(verifying, "RANGE_LEVEL", 2)
+    monkeypatch.setattr(range_check, "BLOCK", 3)
     rewrite(store, 2, with_hash=True)
     done: list[tuple[int, int]] = []
     report = verify_log(
@@ -388,7 +397,7 @@ def test_blocks_and_progress(store: MemoryEventStore, monkeypatch: pytest.Monkey
         verifier_key=VERIFIER,
         progress=lambda *step: done.append(step),
     )
-    assert done == [(3, 11), (6, 11), (9, 11), (11, 11)]
+    assert done == [(4, 11), (8, 11), (11, 11)]
     assert codes(report) == [
         LogFaultCode.NODE_ALTERED,
         LogFaultCode.ROOT_MISMATCH,

@@ -117,8 +117,16 @@ def tail(state: State, /, lines: int, *, follow: bool, **described: str | None) 
 @click.option(
     "--key", "key_file", type=FILE, help="The verifier key of the log (one line); needed for an export."
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="How many processes check the log; without it, one for each core. A log below 50,000 events and an export are checked in one.",
+)
 @click.pass_obj
-def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_file: Path | None) -> None:
+def verify(
+    state: State, export_file: Path | None, checkpoint: Path | None, key_file: Path | None, jobs: int | None
+) -> None:
     """Verify the log of this installation, or an export file.
 
     If something was altered, the exit code is 4 and the message names it.
@@ -133,7 +141,7 @@ def verify(state: State, export_file: Path | None, checkpoint: Path | None, key_
             report = parts.evidence.verify_file(export_file, checkpoint=note, key=key)
         else:
             evidence = parts.evidence.Evidence(state.installation())
-            report = evidence.verify(checkpoint=note, key=key, progress=progress)
+            report = evidence.verify(checkpoint=note, key=key, progress=progress, jobs=jobs)
     if not export_file and (unchecked := evidence.unchecked()):
         state.output.note(unchecked)
     if key_given:
