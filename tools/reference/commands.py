@@ -99,7 +99,12 @@ def _row(parameter: click.Parameter) -> tuple[str, str, str]:
     if isinstance(parameter.type, click.Choice):
         meaning += f" One of {', '.join(f'`{one}`' for one in parameter.type.choices)}."
     if isinstance(parameter.type, click.IntRange):
-        meaning += f" From {parameter.type.min} to {parameter.type.max}."
+        most = parameter.type.max
+        meaning += (
+            f" From {parameter.type.min} to {most}."
+            if most is not None
+            else f" At least {parameter.type.min}."
+        )
     return names, meaning, _default(parameter)
 
 

@@ -20,8 +20,8 @@ public.
   with a salt of its own). After value and salt were erased the log still verifies, and the field counts as redacted.
 - Every type may also have the personal field {actor}.
 - A field `claimed_…` holds a name that a peer claimed without proof: do not take it for an identity.
-- **Retention** is the class by which personal values will be erased. The log can erase by class and by person; no
-  command does it yet.
+- **Retention** is the class by which `doorward audit erase --class` erases personal values; `--person` erases those about one
+  person. Nothing is erased by itself.
 
 Every event also has `id` (`evt_…`), `type`, `at` (UTC), `tenant`, `actor` (an id, `os:<uid>` for the command
 line, or `system`) and `v` (1).

@@ -131,7 +131,7 @@ class EventType(Enum):
 
 
 class Retention(Enum):
-    """How long personal data of an event is kept. The durations are settings, one per class."""
+    """The class by which personal data of an event is erased: `doorward audit erase --class`."""
 
     OPERATION = "operation"
     IDENTITY = "identity"

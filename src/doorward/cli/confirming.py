@@ -43,8 +43,16 @@ def ask(state: State, question: str, *, yes: bool) -> None:
         raise RequestRefused("not-confirmed", "nothing was changed", hint="answer y, or add --yes")
 
 
-def ask_always(state: State, question: str, *, yes: bool) -> None:
+def ask_always(
+    state: State, question: str, *, yes: bool, hint: str = "if this is what you want, add --yes"
+) -> None:
     """Ask before something is destroyed that no command brings back, such as a key; a script must say `--yes`.
+
+    Args:
+        state: the command.
+        question: what will happen, a sentence without its end.
+        yes: whether `--yes` was given.
+        hint: what to do if nothing can be asked.
 
     Raises:
         RequestRefused: `not-confirmed`; also if nothing can be asked and `yes` is not given.
@@ -53,7 +61,7 @@ def ask_always(state: State, question: str, *, yes: bool) -> None:
         raise RequestRefused(
             "not-confirmed",
             f"nothing was changed, because this needs a confirmation: {question}",
-            hint="look at it with --dry-run, then add --yes",
+            hint=hint,
         )
     ask(state, f"{question}. Go on?", yes=yes)
 

@@ -59,7 +59,7 @@ class ConfirmationSender:
             self._news.clear()
             try:
                 self.confirm()
-            except Exception:  # noqa: BLE001  the heartbeat calls `confirm` too, a second later
+            except Exception:  # noqa: BLE001  the heartbeat calls `confirm` too, two seconds later
                 _log.exception(
                     "enforcement could not be recorded or confirmed; the next heartbeat tries again"
                 )

@@ -23,7 +23,7 @@ class Erased(NamedTuple):
     """How many values were erased, and whether their copies outside of the tables are gone too."""
 
     values: int
-    gone: bool
+    copies_gone: bool
 
 
 def erase_principal(installation: Installation, principal_id: str, *, actor: str) -> Erased:

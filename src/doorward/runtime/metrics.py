@@ -1,6 +1,6 @@
 """The metrics of an installation, in Prometheus' text format: numbers by reason and state, never by person.
 
-They are read from the database when Prometheus asks. A gateway reports its own numbers with its status, once a second.
+They are read from the database when Prometheus asks. A gateway reports its own numbers with its status, every two seconds.
 Not here: who may read them (web.metrics), how the authorizer measures (gateway.authorizer.measuring).
 Standard: Prometheus text exposition format 0.0.4.
 """

@@ -20,13 +20,13 @@ from doorward.audit.catalogue import list_event_names
 from doorward.audit.index import term_of
 from doorward.audit.searching import Found, SearchedStore, find_mentions, find_requests, list_places
 from doorward.authority.inventory import find_certificate
-from doorward.core.entities import PrincipalKind
+from doorward.core.entities import Principal, PrincipalKind
 from doorward.core.errors import MalformedInput, NotFound
 from doorward.core.names import PORTAL_APPLICATION, PORTAL_AUDIENCE
-from doorward.directory.principals import find_principal
 from doorward.runtime.compose import Installation
 from doorward.runtime.event_lines import result_of
 from doorward.runtime.evidence import Evidence, read_events
+from doorward.stores.prerequisites import require_principal, require_tenant
 from doorward.stores.services import Services
 
 _log = structlog.get_logger("doorward.reading")
@@ -37,7 +37,6 @@ SLACK = timedelta(minutes=5)
 
 _SPAN = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_PRINCIPAL_ID = re.compile(r"(?:per|dev|svc)_[a-z0-9]{20}", re.ASCII)
 _KINDS = frozenset(kind.value for kind in PrincipalKind)
 _MENTIONED = re.compile(r"[A-Za-z0-9_.:-]{6,128}", re.ASCII)
 
@@ -130,7 +129,7 @@ class Reader:
         """
         services, now = self._installation.services, self._installation.services.clock.now()
         return Wanted(
-            principal_id=find_principal_id(services, person) if person else "",
+            principal_id=find_recorded_principal(services, person).id if person else "",
             application_id=self._application_id(application) if application else "",
             certificate_id=find_certificate(services, certificate).id if certificate else "",
             event=_require_event(event) if event else "",
@@ -250,25 +249,29 @@ def _require_event(name: str) -> str:
     return name
 
 
-def find_principal_id(services: Services, text: str) -> str:
-    """Return the id of the principal that a text names; it may erase values, so it never takes one for another.
+def find_recorded_principal(services: Services, text: str) -> Principal:
+    """Return the principal that a text names; its values may be erased, so it is never taken for another.
 
     Args:
         services: the ports of this process.
-        text: an id, also of a removed principal, which is returned as it is; a whole name, such as `alice`, `svc_backup` or
-            `acme/alice` of a partner; or `person/alice`, as events show it, if no principal has this as its whole name.
+        text: an id, also of a removed principal; a whole name, such as `alice`, `svc_backup` or `acme/alice` of a partner;
+            or `person/alice`, as events show it, if no principal has this as its whole name.
 
     Raises:
-        NotFound: `principal-unknown`.
+        NotFound: `principal-unknown`, `not-founded`.
         RequestRefused: `principal-kind`: the principal of that name is of another kind.
     """
-    if _PRINCIPAL_ID.fullmatch(text):
-        return text
-    with services.work.read() as stores:
-        named = stores.directory.by_name(text)
-    if named is not None:
-        return named.id
     kind, _, name = text.partition("/")
-    if name and kind in _KINDS:
-        return find_principal(services, name, kind=PrincipalKind(kind)).id
-    return find_principal(services, text).id
+    with services.work.read() as stores:
+        require_tenant(stores)
+        found = stores.directory.get(text) or stores.directory.by_name(text)
+        if found is None and kind in _KINDS and stores.directory.by_name(name) is not None:
+            found = require_principal(stores, name, PrincipalKind(kind))
+    if found is None:
+        raise NotFound(
+            "principal-unknown",
+            f"there is no person, device or service named {text[:64]}",
+            hint="`doorward person list` shows the names of persons; give the id of one that was removed: "
+            "`doorward audit tail --event principal:removed --json` shows it",
+        )
+    return found

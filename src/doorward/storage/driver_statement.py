@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from doorward.storage.connection import core_of, open_cursor, takes_pyformat
+from doorward.storage.connection import core_of, driver_of, open_cursor, takes_pyformat
 
 if TYPE_CHECKING:
     from sqlalchemy.sql import ClauseElement
@@ -72,13 +73,15 @@ class DriverStatement:
     def rows(self, connection: Any, values: Mapping[str, Any]) -> Iterator[DriverRow]:
         """Yield every row; a large result is not loaded as a whole."""
         text = self._text(connection)
+        closed = driver_of(connection).ProgrammingError
         cursor = open_cursor(connection, kept=self._large)
         try:
             cursor.execute(text.sql, text.arrange(values))
             while batch := cursor.fetchmany(_BATCH):
                 yield from batch
         finally:
-            cursor.close()
+            with suppress(closed):  # an interrupted command may close its connection before its cursors
+                cursor.close()
 
     def run_many(self, connection: Any, rows: Iterable[Mapping[str, Any]]) -> int:
         """Run the statement once for each row of values; return the number of affected database rows."""

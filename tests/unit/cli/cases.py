@@ -356,7 +356,7 @@ SUCCESSES: dict[str, Success] = {
     ),
     "audit reindex": Success(says=("events are indexed",), members="events indexed written removed"),
     "audit erase": Success(
-        words="--person alice --yes", says=("values were erased",), members="values gone notes"
+        words="--person alice --yes", says=("values were erased",), members="values copies_gone notes"
     ),
     "audit key": Success(says=("corp.example/audit+",), members="key"),
     "completion": Success(words="bash", says=("_DOORWARD_COMPLETE",), members="shell script"),

@@ -10,7 +10,7 @@ import pytest
 from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused
 from doorward.directory.principals import add_principal
-from doorward.runtime.reading import Wanted, find_principal_id, parse_moment
+from doorward.runtime.reading import Wanted, find_recorded_principal, parse_moment
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR, World
 
@@ -79,13 +79,14 @@ def test_a_name_never_stands_for_another_principal(world: World) -> None:
         return add_principal(services, kind, name, actor=OPERATOR).value.id
 
     ours, backup = add(PrincipalKind.PERSON, "rob"), add(PrincipalKind.SERVICE, "svc_backup")
-    assert find_principal_id(services, "rob") == find_principal_id(services, "person/rob") == ours
-    assert find_principal_id(services, "svc_backup") == backup
-    assert find_principal_id(services, ours) == ours
+    assert find_recorded_principal(services, "rob").id == ours
+    assert find_recorded_principal(services, "person/rob").id == ours
+    assert find_recorded_principal(services, "svc_backup").id == backup
+    assert find_recorded_principal(services, ours).id == ours
     with pytest.raises(NotFound):
-        find_principal_id(services, "acme/rob")
+        find_recorded_principal(services, "acme/rob")
     with pytest.raises(RequestRefused):
-        find_principal_id(services, "device/rob")
+        find_recorded_principal(services, "device/rob")
     theirs = Principal(
         id=services.new_id("per"),
         tenant=TENANT,
@@ -96,4 +97,4 @@ def test_a_name_never_stands_for_another_principal(world: World) -> None:
     )
     with services.work.change() as stores:
         stores.directory.add(theirs, NOON)
-    assert find_principal_id(services, "acme/rob") == theirs.id
+    assert find_recorded_principal(services, "acme/rob").id == theirs.id

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from doorward.audit.report import VerificationReport
+from doorward.audit.report import LogFaultCode, VerificationReport
 from doorward.cli import parts
 from doorward.cli.command import Command
 from doorward.cli.completing import complete_app, complete_event, complete_principal
@@ -92,8 +92,11 @@ def tail(state: State, /, lines: int, *, follow: bool, **described: str | None) 
 
     try:
         position = reader.size()
-        for event in reader.newest(wanted, lines, end=position):
+        found = reader.newest(wanted, lines, end=position)
+        for event in found:
             say(event)
+        if lines and not found and not follow:
+            state.output.note("no event matches")
         while follow and has_reader(sys.stdout):
             for event in reader.coming(position):
                 position = event["number"] + 1
@@ -151,17 +154,20 @@ def verify(
         state.output.result(value, *_good(report))
         return
     lines = [f"[red]✗[/red] {escape(str(fault))}" for fault in report.faults]
-    hint = (
-        _ALTERED_EXPORT
-        if export_file
-        else "do not change the database; compare it with the last export or backup"
-    )
+    if export_file:
+        hint = _ALTERED_EXPORT
+    elif {fault.code for fault in report.faults} == {LogFaultCode.INDEX_ALTERED}:
+        hint = state.output.with_data(_ALTERED_INDEX)
+    else:
+        hint = "do not change the database; compare it with the last export or backup"
     lines.append(f"[dim]→ {hint}[/dim]")
     state.output.result(value, *lines)
     sys.exit(INTEGRITY)
 
 
 _ALTERED_EXPORT = "keep this file; check that `doorward audit export` wrote it, and compare it with a new export of the same log"
+
+_ALTERED_INDEX = "the events are as recorded, but a search may miss some: `doorward audit reindex` makes the index again; find out what changed it"
 
 
 def _good(report: VerificationReport) -> list[str]:
@@ -294,11 +300,17 @@ def reindex(state: State, start: int) -> None:
 
             rebuilt = parts.indexing.rebuild(state.installation().event_log, start, show)
     except KeyboardInterrupt:
-        state.output.note(f"indexed up to event {done}; `doorward audit reindex --from {done}` continues")
+        if done > start:
+            state.output.note(
+                state.output.with_data(
+                    f"indexed up to event {done}; `doorward audit reindex --from {done}` continues"
+                )
+            )
         raise
     state.output.result(
         rebuilt._asdict(),
-        f"{rebuilt.indexed} of {rebuilt.events} events are indexed; a search reads the newest others one by one",
+        f"{rebuilt.indexed} of {rebuilt.events} events are indexed",
+        f"[dim]a search reads the newest {rebuilt.events - rebuilt.indexed} one by one, until there are 16384 of them[/dim]",
         f"[dim]corrected: {rebuilt.written} parts of 16384 events; removed: {rebuilt.removed} rows[/dim]",
     )
 

@@ -389,7 +389,9 @@ def _ask(state: State, installation: Installation, word: str, *, yes: bool, **to
     """Ask before a step that destroys a key."""
     found = parts.rollover.viewing.preview(installation.services, _step(word), **told)
     if found.refusal is None and found.destroys:
-        ask_always(state, "; ".join(found.sentences), yes=yes)
+        ask_always(
+            state, "; ".join(found.sentences), yes=yes, hint="look at it with --dry-run, then add --yes"
+        )
 
 
 def _tell(state: State, installation: Installation, done: ChangeResult[RolloverRecord], text: str) -> None:
