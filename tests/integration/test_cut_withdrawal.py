@@ -17,7 +17,8 @@ from tests.support.doorway import ACTOR, is_root, open_doorway
 from tests.support.standstill import unexcused
 from tests.support.tcp import greeter
 from tests.support.watching import Sighting
-from tests.support.withdrawal import HEADING, KINDS, LIMIT_SECONDS, Figures, Scene, bystanders, measure
+from tests.support.withdrawal import HEADING, LIMIT_SECONDS, Figures, Scene, bystanders, measure
+from tests.support.withdrawer import KINDS
 
 TRIES = 3
 MECHANISMS = (Mechanism.SOCK_DESTROY, Mechanism.PIDFD)
@@ -29,7 +30,7 @@ def test_withdrawn_and_cut(mechanism: Mechanism) -> None:
     """New connection, live request and open WebSocket end within a second of the commit; others feel nothing."""
     if mechanism is Mechanism.SOCK_DESTROY and not is_root():
         pytest.skip("CAP_NET_ADMIN needs root")
-    with greeter() as server, open_doorway(mechanism=mechanism) as door:
+    with greeter() as server, open_doorway(mechanism=mechanism, quick=False) as door:
         scene = Scene(door, server.port)
         print(f"\n{HEADING}")
         for kind in KINDS:

@@ -135,12 +135,22 @@ def test_a_log_from_before_verifies_and_grows_on(database: Database) -> None:
         assert find_mentions(store, ALICE, 2).numbers == [SIZE + 300, SIZE + 299]
         (row,) = store.leaves(SIZE, SIZE + 1)
         assert row.event_id == seal(request_answered(SIZE)).id
-    with log.change() as store:
-        assert store.erase_subject(TENANT, ALICE) == 2 * (SIZE + 301)
+    assert _erase(log) == 2 * (SIZE + 301)
     with log.read() as store:
         report = verify_log(store, checkpoint=before, verifier_key=VERIFIER)
         assert report.verified
         assert report.redacted == 2 * (SIZE + 301)
+
+
+def _erase(log: SqlEventLog) -> int:
+    """Erase Alice's values, a part in each transaction; return how many there were."""
+    erased = 0
+    while True:
+        with log.change() as store:
+            found = store.erase_subject(TENANT, ALICE)
+        if not found:
+            return erased
+        erased += found
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -61,7 +60,7 @@ class Killed:
         )
         while process.poll() is None and self.count(at_change_of) == before:
             time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()  # nothing happens if it has ended
         process.wait()
 
     def count(self, statement: str) -> int:

@@ -46,6 +46,7 @@ EXCUSED = {
     "agent.renewing.read_password": "a file of the user's own; whatever is wrong is one error",
     "agent.store.read_plain": "reads a file of the agent's own; its bytes go to parsers of the table",
     "audit.index.read_bucket": "reads rows of our own database; any whole number of entries unpacks, and anything else is None",
+    "audit.judging.read_checkpoint": "gives its text to parse_note and open_checkpoint",
     "runtime.evidence.read_events": "reads leaves of our own database, which render_canonical wrote",
     "gateway.authorizer.identifying.read_identity": "our own configuration writes the metadata; addresses go to parse_endpoint",
     "gateway.access_log.counting.parse_stored_limiter": "gives its text to parse_limiter, which is fuzzed",
