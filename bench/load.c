@@ -5,7 +5,7 @@
  *
  * MODE         new:   each request on a new connection with a full handshake; COUNT connections in all.
  *              storm: all at once, from many addresses of loopback; who is refused comes again after a second, and who is served stays.
- *              visit: as storm, but who is served leaves.
+ *              visit: as storm, but who is served leaves, and who is not connected after some seconds comes again, too.
  *              keep:  CONNECTIONS are opened first with a request each, unmeasured; then COUNT requests go over them,
  *                     at most 256 at once.
  *              plain: as keep, without TLS.
@@ -41,6 +41,7 @@
 
 enum { BUFFER = 65536, MOST_CONTEXTS = 4096, SILENT_SECONDS = 30, MOST_AT_ONCE = 256, PER_ADDRESS = 10000 };
 static const double PAUSE_SECONDS = 1.0; /* before a refused client comes again */
+static const double CONNECT_SECONDS = 10.0; /* the kernel alone would wait for up to a minute before it asks again */
 enum state { CONNECTING, SHAKING, CONNECTED, SENDING, READING, IDLE };
 
 struct bytes { char *data; size_t length; };
@@ -50,6 +51,7 @@ struct connection {
   enum state state;
   uint32_t watched;
   double again;      /* when a refused client comes again */
+  double opened;     /* this socket */
   double began;      /* connect, or the sending of this request */
   size_t sent;
   const struct bytes *request;
@@ -60,7 +62,10 @@ struct connection {
 };
 
 static int is_new, is_plain, is_storm, is_visit, is_opening, epoll;
+struct attempt { struct connection *by; double opened; };
 static struct connection **waiting;
+static struct attempt *attempts; /* of the last CONNECT_SECONDS, in order */
+static long first_attempt, last_attempt, most_attempts;
 static long first_waiting, last_waiting, most_waiting;
 static struct connection *every;
 static long count, turned; /* connections in all; of those kept, how many had their turn */
@@ -128,7 +133,8 @@ static void open_connection(struct connection *one) {
   one->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (one->fd < 0) die("socket");
   setsockopt(one->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-  if (!one->again) one->began = now();
+  one->opened = now();
+  if (!one->again) one->began = one->opened;
   one->state = CONNECTING;
   if (is_storm) {
     uint32_t own = 65536 * (uint32_t)(getpid() % 200); /* several generators share no address, and so no port */
@@ -143,6 +149,10 @@ static void open_connection(struct connection *one) {
   if (connect(one->fd, (struct sockaddr *)&address, sizeof address) && errno != EINPROGRESS) die("connect");
   turn++;
   watch(one, EPOLL_CTL_ADD, EPOLLOUT);
+  if (is_visit) {
+    if (last_attempt - first_attempt >= most_attempts) die("too many connect");
+    attempts[last_attempt++ % most_attempts] = (struct attempt){one, one->opened};
+  }
 }
 
 static void close_connection(struct connection *one) {
@@ -310,6 +320,15 @@ static void go_on(struct connection *one) {
   }
 }
 
+static void give_up_connecting(void) {
+  for (; first_attempt < last_attempt; first_attempt++) {
+    struct attempt *at = &attempts[first_attempt % most_attempts];
+    if (at->opened + CONNECT_SECONDS > now()) return;
+    errno = ETIMEDOUT;
+    if (at->by->opened == at->opened && at->by->fd >= 0 && at->by->state == CONNECTING) give_up(at->by, "connect");
+  }
+}
+
 static void come_again(void) {
   while (first_waiting < last_waiting && waiting[first_waiting % most_waiting]->again <= now())
     open_connection(waiting[first_waiting++ % most_waiting]);
@@ -318,10 +337,11 @@ static void come_again(void) {
 static void run(void) {
   struct epoll_event events[256];
   while (finished < total) {
-    int has_waiting = first_waiting < last_waiting;
+    int has_waiting = first_waiting < last_waiting || first_attempt < last_attempt;
     int ready = epoll_wait(epoll, events, 256, has_waiting ? 20 : SILENT_SECONDS * 1000);
     if (ready < 0 && errno != EINTR) die("epoll_wait");
     come_again();
+    give_up_connecting();
     if (ready == 0 && !has_waiting) { errno = 0; die("nothing came for 30 seconds"); }
     for (int number = 0; number < ready; number++) {
       struct connection *one = events[number].data.ptr;
@@ -361,6 +381,8 @@ int main(int argc, char **argv) {
   if (count > total || is_storm) count = total;
   most_waiting = count + 1;
   waiting = calloc((size_t)most_waiting, sizeof *waiting);
+  most_attempts = is_visit ? (count + 1) * (long)(CONNECT_SECONDS / PAUSE_SECONDS + 2) : 1;
+  attempts = calloc((size_t)most_attempts, sizeof *attempts);
   read_requests(argv[6]);
   if (is_plain && argc > 7) expected = argv[7];
   for (int at = 7; !is_plain && at + 1 < argc && contexts < MOST_CONTEXTS; at += 2) context[contexts++] = make_context(argv[at], argv[at + 1]);
@@ -368,7 +390,7 @@ int main(int argc, char **argv) {
   every = calloc((size_t)count, sizeof *every);
   latencies = calloc((size_t)(total + count) + 1, sizeof *latencies);
   epoll = epoll_create1(EPOLL_CLOEXEC);
-  if (!every || !latencies || !waiting || epoll < 0) die("no room");
+  if (!every || !latencies || !waiting || !attempts || epoll < 0) die("no room");
 
   if (!is_new) {
     long wanted = total;

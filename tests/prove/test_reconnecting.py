@@ -5,7 +5,8 @@ second, without the growing pauses of our agent. Meanwhile people who were not t
 waits must not keep them waiting until its end.
 
 CLIENTS=50000 by default; 2,000 take about ten seconds. First who was served stays connected; there are as many clients then as
-Envoy may have files open (`ulimit -Hn`). Are there more, all of them come, from several generators, and who was served leaves.
+Envoy may have files open (`ulimit -Hn`). Are there more, all of them come, from several generators; who was served leaves, and
+who is not connected within ten seconds tries again.
 """
 
 from __future__ import annotations
