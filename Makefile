@@ -71,6 +71,7 @@ prove: $(STAMP)
 # QUICK=1 takes five minutes; NAMES="connections evidence" chooses some.
 bench: $(STAMP)
 	@tools/debian.sh gcc:gcc openssl:openssl nginx:nginx haproxy:haproxy /usr/include/openssl/ssl.h:libssl-dev
+	@tools/openbao.sh $(BIN)/python .cache/openbao
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(NAMES)
 
 agent-wheel: $(STAMP)

@@ -20,6 +20,7 @@ from pathlib import Path
 from bench.envoys import envoy_name
 from bench.figures import keep, parse_json, render_json, render_table
 from bench.machine import CACHE, ROOT, Others, check_machine, file_system, sync_milliseconds
+from bench.openbao import bao_name
 from bench.peers import haproxy_name, nginx_name
 from bench.rows import Row
 from bench.scene import Scene, mark_disturbed, open_scene
@@ -113,7 +114,7 @@ def _about(*, quick: bool, seconds: float) -> dict[str, str]:
         "machine": f"{processor}, {os.cpu_count()} cores; everything measured on one of them, the load and the application on another",
         "disk": f"{file_system(CACHE)}; an fdatasync of 4 KiB takes {sync_milliseconds(CACHE):.2f} ms",
         "Python": platform.python_version(),
-        "peers": ", ".join(one for one in (envoy_name(), nginx_name(), haproxy_name()) if one),
+        "peers": ", ".join(one for one in (envoy_name(), nginx_name(), haproxy_name(), bao_name()) if one),
         "load of the machine at the end": " ".join(f"{one:.1f}" for one in os.getloadavg()),
     }
 

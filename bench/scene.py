@@ -47,9 +47,9 @@ class Round:
     cpu_us: float
     edge_us: float
     foreign: float
-    generator: float
-    rest: float
-    latency_us: Mapping[str, float]
+    generator: float = 0.0
+    rest: float = 0.0
+    latency_us: Mapping[str, float] = field(default_factory=dict)
     by_thread: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -180,7 +180,7 @@ def of_peer(peer: Peer, mode: str, connections: int, most: int) -> Measurement:
             nonlocal before
             before = cpu_seconds(pids)
 
-        with _busy(REST) as rest, _busy(MEASURED) as core:
+        with busy_on(REST) as rest, busy_on(MEASURED) as core:
             loaded = send(peer.target, mode, connections, count, ready=begin)
         used = (cpu_seconds(pids) - before) / count * 1e6
         return Round(
@@ -201,7 +201,7 @@ def of_door(door: Door, mode: str, connections: int, most: int) -> Measurement:
 
     def measure(share: float) -> Round:
         count = int(most * share)
-        with _busy(REST) as rest, _busy(MEASURED) as core:
+        with busy_on(REST) as rest, busy_on(MEASURED) as core:
             done = door.send(mode, connections, count, leaves_each=_LEAVES[mode])
         count -= done.loaded.lacking  # they took time and are no work done
         return Round(
@@ -237,7 +237,7 @@ def compare(
     The rates are those by the clock, if the measured core was ours. If other programs used it too, they are by CPU time,
     which those do not change, and a note says so.
     """
-    rates, disturbed = _rates(ours, peer)
+    rates, disturbed = choose_rates(ours, peer)
     return compare_rates(
         name,
         *rates,
@@ -255,12 +255,12 @@ def by_edge(name: str, ours: list[Round], peer: list[Round], **more: Any) -> Row
 
 def alone(name: str, ours: list[Round], *, notes: tuple[str, ...] = (), **more: Any) -> Row:
     """Return the row of a rate without a peer; by CPU time if other programs used the core too."""
-    (rates, _), disturbed = _rates(ours, ours)
+    (rates, _), disturbed = choose_rates(ours, ours)
     unit = "a second of CPU" if disturbed else "a second"
     return single(name, rates, unit=unit, notes=(*([disturbed] if disturbed else []), *notes), **more)
 
 
-def _rates(ours: list[Round], peer: list[Round]) -> tuple[tuple[list[float], list[float]], str]:
+def choose_rates(ours: list[Round], peer: list[Round]) -> tuple[tuple[list[float], list[float]], str]:
     """Return the rates of both sides, and a sentence if they are by CPU time."""
     foreign = max(_median(ours, "foreign"), _median(peer, "foreign"))
     if foreign <= MOST_FOREIGN:
@@ -306,7 +306,7 @@ def _median(rounds: list[Round], name: str) -> float:
     return values[len(values) // 2]
 
 
-class _Busy:
+class Busy:
     """How busy a core was in a block."""
 
     def __init__(self) -> None:
@@ -319,8 +319,9 @@ class _Busy:
 
 
 @contextmanager
-def _busy(core: int) -> Iterator[_Busy]:
-    found = _Busy()
+def busy_on(core: int) -> Iterator[Busy]:
+    """Yield what says, after the block, how busy a core was in it."""
+    found = Busy()
     busy, whole = core_times(core)
     yield found
     busy_then, whole_then = core_times(core)

@@ -217,6 +217,24 @@ def test_setup_refuses_another_python(machine: Machine, tmp_path: Path) -> None:
     assert machine.called() == []
 
 
+def test_openbao_is_fetched_by_hash_into_a_folder_of_its_own(machine: Machine, tmp_path: Path) -> None:
+    """It is a peer of the bench only, so it goes neither into the environment nor into PATH; a `bao` in PATH is enough."""
+    python, folder = str(machine.python(has_venv=True)), str(tmp_path / "openbao")
+    assert machine.run("openbao.sh", python, folder).returncode == 0
+    (called,) = machine.called()
+    assert f"--require-hashes --target {folder} --requirement {TOOLS / 'openbao.txt'}" in called
+    machine.program("bao")
+    assert machine.run("openbao.sh", python, folder).returncode == 0
+    assert len(machine.called()) == 1
+
+
+def test_a_bench_goes_on_if_openbao_cannot_be_fetched(machine: Machine, tmp_path: Path) -> None:
+    """Without a network its rows are not measured, and the others are."""
+    done = machine.run("openbao.sh", str(machine.program("python3", "exit 1")), str(tmp_path / "openbao"))
+    assert done.returncode == 0
+    assert "the bench goes on without it" in done.stderr
+
+
 def test_the_scripts_are_programs() -> None:
     """Make calls them by name."""
-    assert all(os.access(TOOLS / one, os.X_OK) for one in ("debian.sh", "setup.sh"))
+    assert all(os.access(TOOLS / one, os.X_OK) for one in ("debian.sh", "setup.sh", "openbao.sh"))

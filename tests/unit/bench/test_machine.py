@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path
 
-from bench.machine import cpu_seconds, family, file_system, version
+from bench.machine import cpu_seconds, family, file_system, process_seconds, version
 
 
 def test_the_file_system_of_a_path_is_that_of_its_mount() -> None:
@@ -23,6 +25,21 @@ def test_a_process_that_ended_used_no_cpu() -> None:
     """A part that is restarted meanwhile does not end the run."""
     assert cpu_seconds([os.getpid()]) > 0
     assert cpu_seconds([0]) == 0
+
+
+def test_the_cpu_of_threads_that_ended_is_counted_for_their_process() -> None:
+    """Issuing is measured with threads that end before the count is read."""
+    before, used = process_seconds(os.getpid()), []
+
+    def work() -> None:
+        while time.thread_time() < 0.02:
+            pass
+        used.append(time.thread_time())
+
+    one = threading.Thread(target=work)
+    one.start()
+    one.join()
+    assert process_seconds(os.getpid()) - before >= used[0]
 
 
 def test_a_program_that_is_not_installed_has_no_version() -> None:
