@@ -35,6 +35,7 @@ MEASUREMENTS = {
     "connections": "new connections, with 2 certificates and with 1,000,000",
     "status": "OCSP responses",
     "million": "memory, lists, look-ups and the CRL with 1,000,000 certificates",
+    "upkeep": "the work that 1,000,000 certificates make by themselves",
     "withdrawal": "authority withdrawn, until nothing comes through",
     "reconnect": "every client reconnects at once",
     "sessions": "requests where a rule asks for a second factor",

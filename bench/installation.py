@@ -78,6 +78,8 @@ class Door:
 
     house: House
     target: Target
+    opened_after: float = 0.0
+    """Seconds from the start of `up` until it let a client in; 0 if that was not waited for."""
 
     def processes(self) -> dict[str, set[int]]:
         """Return our processes by part."""
@@ -191,10 +193,12 @@ def _opened(
         house=house, target=Target(port=house.port, name=HOST, requests=requests, identities=identities)
     )
     try:
+        began = time.monotonic()
         with on_core(MEASURED):
             house.start(seconds=START_SECONDS)
         if is_open:
             _await_open(door)
+            door.opened_after = time.monotonic() - began
         yield door
     finally:
         if house.parent is not None:

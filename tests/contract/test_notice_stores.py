@@ -123,9 +123,13 @@ def test_an_address_is_kept_replaced_and_removed(work: UnitOfWork) -> None:
 def test_a_mark_is_used_once(work: UnitOfWork) -> None:
     """A second notice with the mark is not added, also after the first one is done."""
     with work.change() as stores:
+        assert not stores.notices.has(NOTICE.mark)
         assert stores.notices.add(NOTICE)
         assert not stores.notices.add(replace(NOTICE, id="ntc_b"))
         stores.notices.save(replace(NOTICE, outcome=NoticeOutcome.SENT, done_at=NOON))
+    with work.read() as stores:
+        assert stores.notices.has(NOTICE.mark)
+        assert not stores.notices.has("another")
     with work.change() as stores:
         assert not stores.notices.add(replace(NOTICE, id="ntc_c"))
         assert stores.notices.list() == [replace(NOTICE, outcome=NoticeOutcome.SENT, done_at=NOON)]

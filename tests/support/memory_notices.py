@@ -73,9 +73,12 @@ class MemoryMailAddresses(Store):
 class MemoryNotices(Store):
     """The fake of `NoticeStore`."""
 
+    def has(self, mark: str) -> bool:
+        return any(one.mark == mark for one in self.state.notices.values())
+
     def add(self, notice: Notice) -> bool:
         kept = self.writable(notice.tenant).notices
-        if any(one.mark == notice.mark for one in kept.values()):
+        if self.has(notice.mark):
             return False
         kept[notice.id] = notice
         return True

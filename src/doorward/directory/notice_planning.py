@@ -35,8 +35,11 @@ KEPT = timedelta(days=LONGEST_THRESHOLD + 30)
 DIGEST_HOUR = 6
 """UTC: the digest is there when people of Europe and Africa begin to work."""
 
+WHOLE_EVERY = timedelta(hours=1)
+"""How often every certificate within the thresholds is looked at: an address may have been added, a holder resumed, a hold released.
+In between only those are looked at that reached a threshold since the last run, because a third of a million takes 10 s of CPU."""
+
 _PAGE = 200
-_MOST_KNOWN = 100_000
 _NAMED_IN_DIGEST = 10
 _FOR_AN_OPERATOR = (EnrolmentState.PENDING, EnrolmentState.DUPLICATE)
 
@@ -120,12 +123,14 @@ def find_threshold(certificate: CertificateRecord, now: datetime, days: Iterable
 class NoticePlanner:
     """Plans notices, one page of certificates in each transaction; used by one thread.
 
-    It remembers what it planned, so that a run without new notices writes nothing.
+    A run without new notices writes nothing.
     """
 
     def __init__(self, services: Services, rules: NoticeRules) -> None:
         self._services, self._rules = services, rules
-        self._known: set[str] = set()
+        self._planned_at: datetime | None = None  # the last run that came to its end
+        self._whole_at: datetime | None = None  # the last one of them that looked at every certificate
+        self._rollover_id = ""  # the rollover that it knew
 
     def plan(self) -> int:
         """Add the notices that are missing; return how many."""
@@ -133,25 +138,42 @@ class NoticePlanner:
         added = self._plan_digest(now)
         if not self._rules.days or not (self._rules.mail or self._rules.webhook):
             return added
-        if len(self._known) > _MOST_KNOWN:
-            self._known.clear()
         with self._services.work.read() as stores:
             rollover = stores.rollovers.open() if replaced_issuer(stores) else None
         rollover_id = rollover.id if rollover is not None else ""
-        # A rollover is about every certificate, however late it ends.
-        until, after = now + (FAR if rollover_id else timedelta(days=max(self._rules.days))), ""
+        spans = self._list_reached(now) if rollover_id == self._rollover_id else None
+        if spans is None:
+            # A rollover is about every certificate, however late it ends.
+            farthest = FAR if rollover_id else timedelta(days=max(self._rules.days))
+            added += self._plan_endings(now, now + farthest, now, rollover_id)
+            self._whole_at, self._rollover_id = now, rollover_id
+        else:
+            added += sum(self._plan_endings(since, until, now, rollover_id) for since, until in spans)
+        self._planned_at = now
+        return added
+
+    def _list_reached(self, now: datetime) -> list[tuple[datetime, datetime]] | None:
+        """Return the spans of ends that reached a threshold since the last run; None if every end must be looked at."""
+        last, whole = self._planned_at, self._whole_at
+        if last is None or whole is None or now < last or now >= whole + WHOLE_EVERY:
+            return None
+        return [(last + timedelta(days=one), now + timedelta(days=one)) for one in self._rules.days]
+
+    def _plan_endings(self, since: datetime, until: datetime, now: datetime, rollover_id: str) -> int:
+        """Add the missing notices about certificates that end after `since` and not after `until`; return how many."""
+        added, after = 0, ""
         while True:
             with self._services.work.read() as stores:
-                page = stores.endings.list(now, until, after=after, limit=_PAGE)
+                page = stores.endings.list(since, until, after=after, limit=_PAGE)
                 wanted = [
-                    one for record in page for one in self._list_wanted(stores, record, now, rollover_id)
+                    one for record in page for one in self._list_missing(stores, record, now, rollover_id)
                 ]
             added += self._add(wanted)
             if len(page) < _PAGE:
                 return added
             after = page[-1].id
 
-    def _list_wanted(
+    def _list_missing(
         self, stores: Stores, record: CertificateRecord, now: datetime, rollover_id: str
     ) -> list[Notice]:
         days = find_threshold(record, now, self._rules.days)
@@ -163,21 +185,34 @@ class NoticePlanner:
             channels.append(NoticeChannel.MAIL)
         if reasons and self._rules.webhook:
             channels.append(NoticeChannel.WEBHOOK)
-        notices = (
-            self._build(channel, record, word, days, now) for channel in channels for word, days in reasons
+        marks = (
+            (channel, f"{channel.value}:{record.id}:{word}", days)
+            for channel in channels
+            for word, days in reasons
         )
-        return [one for one in notices if one.mark not in self._known]
+        return [
+            self._build(NoticeKind.CERTIFICATE_ENDS, channel, mark, now, certificate_id=record.id, days=days)
+            for channel, mark, days in marks
+            if not stores.notices.has(mark)
+        ]
 
     def _build(
-        self, channel: NoticeChannel, record: CertificateRecord, word: str, days: int, now: datetime
+        self,
+        kind: NoticeKind,
+        channel: NoticeChannel,
+        mark: str,
+        now: datetime,
+        *,
+        certificate_id: str = "",
+        days: int = 0,
     ) -> Notice:
         return Notice(
             id=self._services.new_id("ntc"),
             tenant=TENANT,
-            kind=NoticeKind.CERTIFICATE_ENDS,
+            kind=kind,
             channel=channel,
-            mark=f"{channel.value}:{record.id}:{word}",
-            certificate_id=record.id,
+            mark=mark,
+            certificate_id=certificate_id,
             days=days,
             created_at=now,
             try_at=now,
@@ -190,28 +225,17 @@ class NoticePlanner:
             return 0
         number = (now.date().toordinal() - 1) // max(1, every.days)
         mark = f"digest:{every.days}:{number}"
-        if mark in self._known:
-            return 0
-        notice = Notice(
-            id=self._services.new_id("ntc"),
-            tenant=TENANT,
-            kind=NoticeKind.DIGEST,
-            channel=NoticeChannel.MAIL,
-            mark=mark,
-            certificate_id="",
-            days=0,
-            created_at=now,
-            try_at=now,
-        )
-        return self._add([notice])
+        with self._services.work.read() as stores:
+            if stores.notices.has(mark):
+                return 0
+        return self._add([self._build(NoticeKind.DIGEST, NoticeChannel.MAIL, mark, now)])
 
     def _add(self, wanted: Sequence[Notice]) -> int:
+        """Add these; another process may have added one of them meanwhile."""
         if not wanted:
             return 0
         with self._services.work.change() as stores:
-            added = sum(stores.notices.add(one) for one in wanted)
-        self._known.update(one.mark for one in wanted)
-        return added
+            return sum(stores.notices.add(one) for one in wanted)
 
 
 def load_ending(services: Services, notice: Notice, rules: NoticeRules) -> EndingContent | None:

@@ -123,6 +123,10 @@ class NoticeStore(Protocol):
         """Add a notice; False if there is one with its mark."""
         ...
 
+    def has(self, mark: str) -> bool:
+        """Return whether there is a notice with a mark."""
+        ...
+
     def due(self, now: datetime, limit: int) -> Sequence[Notice]:
         """Return waiting notices with a `try_at` that has come, earliest first."""
         ...

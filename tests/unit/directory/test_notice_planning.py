@@ -64,13 +64,27 @@ def test_only_the_last_of_several_thresholds_counts(world: World) -> None:
 
 
 def test_nothing_is_planned_without_an_address(world: World) -> None:
-    """Bob has none; one that is added later counts from then on."""
+    """Bob has none; one that is added later counts within an hour."""
     world.clock.turn(days=77)
     planner = NoticePlanner(world.services, RULES)
     assert planner.plan() == 1
     set_mail_address(world.services, "bob", "bob@corp.example", actor=OPERATOR)
+    world.clock.turn(hours=1)
     assert planner.plan() == 1
     assert marks(world) == ["mail 14", "mail 14"]
+
+
+def test_a_threshold_is_noticed_between_two_looks_at_everything(world: World) -> None:
+    """Within the minutes between two runs, and once; also if the clock went back meanwhile."""
+    world.clock.turn(days=75, hours=23, minutes=50)
+    planner = NoticePlanner(world.services, RULES)
+    assert planner.plan() == 1  # the one of 30 days
+    added = []
+    for minutes in (5, 5, 5, -15, 5, 5, 5):
+        world.clock.turn(minutes=minutes)
+        added.append(planner.plan())
+    assert added == [0, 1, 0, 0, 0, 0, 0]
+    assert marks(world) == ["mail 30", "mail 14"]
 
 
 def test_a_webhook_hears_of_everybody(world: World) -> None:

@@ -37,6 +37,7 @@ _ADD = DriverStatement(
         :created_at, :try_at, :failures, :problem, :outcome, :done_at)
     ON CONFLICT (mark, tenant) DO NOTHING"""  # noqa: S608 - constants of this file
 )
+_HAS = DriverStatement("SELECT 1 FROM notices WHERE mark = :mark AND tenant = :this_tenant")
 _DUE = DriverStatement(f"{_ALL} AND outcome = 'waiting' AND try_at <= :now ORDER BY try_at, id LIMIT :limit")
 _LEASE = DriverStatement(
     """UPDATE notices SET try_at = :until
@@ -100,6 +101,10 @@ class SqlNotices:
             "created_at": to_microseconds(notice.created_at),
         }
         return self._transaction.driver_change(_ADD, **fixed, **_course(notice)) == 1
+
+    def has(self, mark: str) -> bool:
+        """Return whether there is a notice with a mark."""
+        return self._transaction.driver_value(_HAS, mark=mark) is not None
 
     def due(self, now: datetime, limit: int) -> builtins.list[Notice]:
         """Return waiting notices with a `try_at` that has come, earliest first."""

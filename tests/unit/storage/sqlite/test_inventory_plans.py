@@ -105,6 +105,10 @@ LOOK_UPS: dict[str, tuple[Callable[[Stores], object], str]] = {
         lambda stores: stores.notices.due(NOON, 9),
         "notices USING INDEX ix_notices_due (tenant=? AND outcome=? AND try_at<?)",
     ),
+    "a notice by its mark": (
+        lambda stores: stores.notices.has("a"),
+        "notices USING COVERING INDEX sqlite_autoindex_notices_2 (mark=? AND tenant=?)",
+    ),
     "evidence to fetch": (
         lambda stores: stores.evidence.due(NOON, 9),
         "evidence USING INDEX ix_evidence_due (tenant=? AND try_at<?)",
