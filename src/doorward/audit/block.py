@@ -27,7 +27,8 @@ from doorward.audit.values import render_moment
 
 MAX_BLOCK_EVENTS = 4096
 """Events of one block: three megabytes of leaves."""
-_FIRST_SALTS = 16
+_FIRST_SALTS = 4
+"""What one round of SHAKE-256 gives; most subjects have two values in a block."""
 
 
 class SubjectOpenings(NamedTuple):

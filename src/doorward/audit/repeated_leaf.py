@@ -37,7 +37,7 @@ class RepeatedLeaf:
 
     def __init__(self, event: Event, *, public: Sequence[str], personal: Sequence[str]) -> None:
         self.tenant, self.retention = event.tenant, event.retention
-        self._public, self._changed = tuple(public), tuple(personal)
+        self._public, self._changed = len(public), len(personal)
         marks = [f"\x00{place}\x00" for place in range(2 + len(public))]
         data = {**event.data, **dict(zip(public, marks[2:], strict=True))}
         fields = {
@@ -57,8 +57,10 @@ class RepeatedLeaf:
         # `personal` stands between `id` and `tenant`, and is rendered for each leaf.
         assert last.startswith('","tenant":')
         self._format = f'{"%s".join([*texts, ""])}","personal":{{%s}}{last[1:]}'
+        order = {name: place for place, name in enumerate(personal)}
         self._personal = tuple(
-            (name, event.subject_of(name), value) for name, value in event.personal.items()
+            (name, event.subject_of(name), value, order.get(name, -1))
+            for name, value in event.personal.items()
         )
 
     def append(
@@ -80,12 +82,13 @@ class RepeatedLeaf:
             raise ValueError("the event does not belong into this block")
         if not ID.fullmatch(event_id) or not all(map(_PLAIN.fullmatch, (*public, *personal))):
             raise MalformedInput("event-malformed", "a value of a repeated event is not plain")
+        if len(public) != self._public or len(personal) != self._changed:
+            raise ValueError("the event has other fields that differ")
         values = (block.at_text, event_id, *public)
-        changed = dict(zip(self._changed, personal, strict=True))
-        opened = [(subject, name, changed.get(name, value)) for name, subject, value in self._personal]
-        pairs = ",".join(
-            f'"{name}":"{commitment(name, value, block.salts(subject, 1))}"'
-            for subject, name, value in opened
-        )
-        text = self._format % (*[values[place] for place in self._places], pairs)
+        opened, pairs = [], []
+        for name, subject, same, place in self._personal:
+            value = same if place < 0 else personal[place]
+            pairs.append(f'"{name}":"{commitment(name, value, block.salts(subject, 1))}"')
+            opened.append((subject, name, value))
+        text = self._format % (*[values[place] for place in self._places], ",".join(pairs))
         block.append(event_id, text.encode(), opened)

@@ -88,6 +88,17 @@ def test_a_foreign_block_is_refused(other: BlockBuilder) -> None:
         template().append(other, "evt_7", ("7", MOMENT), ("a",))
 
 
+@pytest.mark.parametrize(
+    ("public", "personal"), [(("7",), ("a",)), (("7", MOMENT, "x"), ("a",)), (("7", MOMENT), ())]
+)
+def test_as_many_values_as_fields_are_needed(public: tuple[str, ...], personal: tuple[str, ...]) -> None:
+    """No value takes the place of another field, and nothing is added."""
+    made = block()
+    with pytest.raises(ValueError, match="other fields"):
+        template().append(made, "evt_7", public, personal)
+    assert made.build() == block().build()
+
+
 def test_an_event_without_personal_fields_repeats_too() -> None:
     """The place of personal fields may be empty."""
     event = build_event(

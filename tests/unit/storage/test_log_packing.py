@@ -24,6 +24,13 @@ def test_leaves_and_openings_come_back() -> None:
     assert unpack_openings(openings.subject, pack_openings(openings)) == openings
 
 
+def test_a_segment_of_any_size_comes_back() -> None:
+    """Large values are compressed with other parameters than small ones, and read in the same way."""
+    for count in (100, 4000):
+        leaves = [b'{"number":%d,"text":"%b"}' % (one, b"ab" * 50) for one in range(count)]
+        assert unpack_leaves(pack_leaves(leaves), count) == leaves
+
+
 def test_no_personal_value_is_beside_the_leaves() -> None:
     """The packed leaves contain commitments only."""
     leaves = b"".join(unpack_leaves(pack_leaves(BLOCK.leaves), 3))
@@ -36,6 +43,18 @@ def test_any_value_comes_back(values: list[tuple[int, str]]) -> None:
     found = [(place, "path", value) for place, value in sorted(values)]
     openings = SubjectOpenings("per_a", SEED, found)
     assert unpack_openings("per_a", pack_openings(openings)) == openings
+
+
+@pytest.mark.parametrize("length", range(80))
+def test_zstandard_itself_reads_openings_of_any_length(length: int) -> None:
+    """Short ones are kept as they are and long ones compressed; the library reads both, and each frame names its size."""
+    value = "ä" + "x" * length
+    packed = pack_openings(SubjectOpenings("per_a", SEED, [(0, "path", value)]))
+    text = f'{{"path":[[0],["{value}"]]}}'.encode()
+    assert packed[:32] == SEED
+    assert zstandard.frame_content_size(packed[32:]) == len(text)
+    assert zstandard.ZstdDecompressor().decompress(packed[32:], allow_extra_data=False) == text
+    assert len(packed) <= 32 + len(text) + 16
 
 
 @pytest.mark.parametrize("count", [2, 4, 0])
