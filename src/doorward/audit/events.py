@@ -23,6 +23,7 @@ from doorward.audit.values import (
     line_length,
     printable,
     render_moment,
+    require_utc,
     value_length,
 )
 from doorward.core.errors import MalformedInput
@@ -158,7 +159,7 @@ def _malformed(event: EventType, name: object, problem: str) -> MalformedInput:
 def _check_envelope(event: Event) -> None:
     if not isinstance(event.type, EventType):
         raise MalformedInput("event-malformed", "the event's type is not in the catalogue", field="type")
-    render_moment(event.at)
+    require_utc(event.at)
     for name, value, pattern in (
         ("id", event.id, ID),
         ("tenant", event.tenant, ID),

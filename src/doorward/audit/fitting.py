@@ -60,17 +60,15 @@ def fit_personal(personal: Mapping[str, str]) -> dict[str, str]:
 
 
 def _fit(kind: FieldKind | None, value: object) -> object:
-    match kind, value:
-        case FieldKind.TOKEN, str():
+    if isinstance(value, str):
+        if kind is FieldKind.TOKEN:
             return _fit_token(value)
-        case FieldKind.TEXT, str():
-            return _fit_text(value, MAX_STRING)
-        case FieldKind.INTEGER, int():
-            return max(-MAX_INTEGER, min(value, MAX_INTEGER)) if abs(value) > MAX_INTEGER else value
-        case FieldKind.TOKENS, list() | tuple():
-            return _first(value, MAX_ITEMS)
-        case _:
-            return value
+        return _fit_text(value, MAX_STRING) if kind is FieldKind.TEXT else value
+    if kind is FieldKind.INTEGER and isinstance(value, int):
+        return max(-MAX_INTEGER, min(value, MAX_INTEGER)) if abs(value) > MAX_INTEGER else value
+    if kind is FieldKind.TOKENS and isinstance(value, list | tuple):
+        return _first(value, MAX_ITEMS)
+    return value
 
 
 def _first(items: Sequence[object], count: int) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 
 from doorward.audit.catalogue import FieldKind
@@ -34,6 +35,7 @@ _TOKENS = re.compile(r"[!-~]{1,256}(?: [!-~]{1,256})*+", re.ASCII)
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _ESCAPED = re.compile(_UNSAFE.pattern[:-1] + r"\\]")
 INVALID = -1
+_NONE = timedelta(0)
 
 
 def value_length(kind: FieldKind, value: object) -> int:
@@ -48,14 +50,19 @@ def line_length(value: object) -> int:
     return INVALID
 
 
+def require_utc(moment: datetime) -> None:
+    """Raise `MalformedInput` (`event-malformed`) if a datetime is naive or not UTC."""
+    if moment.utcoffset() != _NONE:
+        raise MalformedInput("event-malformed", "a moment of an event must be aware and in UTC")
+
+
 def render_moment(moment: datetime) -> str:
     """Return an aware UTC datetime as RFC 3339 text with microseconds and `Z`; equal moments give equal texts.
 
     Raises:
         MalformedInput: `event-malformed`: the datetime is naive or not UTC.
     """
-    if moment.utcoffset() != timedelta(0):
-        raise MalformedInput("event-malformed", "a moment of an event must be aware and in UTC")
+    require_utc(moment)
     return moment.isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
@@ -99,9 +106,14 @@ def _tokens_length(value: object) -> int:
 
 
 def _moment_length(value: object) -> int:
+    return _length_of_moment(value) if isinstance(value, str) else INVALID
+
+
+@lru_cache(maxsize=128)  # the certificates of a batch have the same dates
+def _length_of_moment(text: str) -> int:
     try:
-        if isinstance(value, str) and render_moment(datetime.fromisoformat(value)) == value:
-            return len(value)
+        if render_moment(datetime.fromisoformat(text)) == text:
+            return len(text)
     except (ValueError, MalformedInput):
         pass  # not a time, or not UTC
     return INVALID

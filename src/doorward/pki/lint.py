@@ -8,11 +8,11 @@ Standard: RFC 5280 sections 4.1 and 4.2 and appendix A; each rule names its sect
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -46,6 +46,7 @@ _NO_REV_AVAIL = ObjectIdentifier("2.5.29.56")
 _OTHER_USES = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
 
 _ExtensionT = TypeVar("_ExtensionT", bound=x509.ExtensionType)
+_Extensions: TypeAlias = Mapping[type[x509.ExtensionType], x509.ExtensionType]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +60,10 @@ class LintFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintedCertificate:
-    """A certificate to be linted, with its key, its profile and its issuer (None for a root)."""
+    """A certificate to be linted, with its extensions by class, its key, its profile and its issuer (None for a root)."""
 
     certificate: x509.Certificate
+    extensions: _Extensions
     key: CertificatePublicKeyTypes
     profile: CertificateProfile
     issuer: x509.Certificate | None
@@ -80,7 +82,13 @@ def lint_certificate(
     Standard: RFC 5280 sections 4.1, 4.2, 6.1.4 (k, l) and appendix A.
     """
     key = certificate.public_key()
-    linted = LintedCertificate(certificate=certificate, key=key, profile=profile, issuer=issuer)
+    linted = LintedCertificate(
+        certificate=certificate,
+        extensions=_by_class(certificate),
+        key=key,
+        profile=profile,
+        issuer=issuer,
+    )
     return tuple(fault for rule in _RULES for fault in rule(linted))
 
 
@@ -91,12 +99,21 @@ def _fault(code: str, section: str, message: str) -> LintFault:
     return LintFault(code=code, section=section, message=message)
 
 
-def _find(certificate: x509.Certificate, kind: type[_ExtensionT]) -> _ExtensionT | None:
+def _by_class(certificate: x509.Certificate) -> _Extensions:
+    """Return the values of the extensions; the library refuses a certificate that has one of them twice."""
+    return {type(one.value): one.value for one in certificate.extensions}
+
+
+@lru_cache(maxsize=16)  # an issuer comes again with each of its certificates
+def _read_issuer(issuer: x509.Certificate) -> tuple[bytes, _Extensions]:
+    """Return the subject of an issuer as it is encoded, and its extensions."""
+    return issuer.subject.public_bytes(), _by_class(issuer)
+
+
+def _find(extensions: _Extensions, kind: type[_ExtensionT]) -> _ExtensionT | None:
     """Return the value of the extension of that kind, or None."""
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
+    found = extensions.get(kind)
+    return found if isinstance(found, kind) else None
 
 
 def _lint_serial(linted: LintedCertificate) -> _Faults:
@@ -117,15 +134,15 @@ def _lint_signature(linted: LintedCertificate) -> _Faults:
 def _lint_issuer(linted: LintedCertificate) -> _Faults:
     """The issuer name as the issuer encodes it, an issuer that is a CA, and a permitted path length."""
     certificate, issuer = linted.certificate, linted.issuer
-    name = certificate.subject if issuer is None else issuer.subject
-    if certificate.issuer.public_bytes() != name.public_bytes():
+    name, above = _read_issuer(certificate if issuer is None else issuer)
+    if certificate.issuer.public_bytes() != name:
         yield _fault("issuer-name", "4.1.2.4", "the issuer's name is not the issuing certificate's subject")
     if issuer is None:
         if not linted.profile.is_ca:
             yield _fault("issuer-missing", "4.1.2.4", "only a root may be self-signed")
         return
-    constraints = _find(issuer, x509.BasicConstraints)
-    usage = _find(issuer, x509.KeyUsage)
+    constraints = _find(above, x509.BasicConstraints)
+    usage = _find(above, x509.KeyUsage)
     if constraints is None or not constraints.ca or usage is None or not usage.key_cert_sign:
         yield _fault("issuer-not-ca", "4.2.1.9", "the issuing certificate is not a CA certificate")
     elif linted.profile.is_ca and constraints.path_length is not None:
@@ -212,7 +229,7 @@ def _lint_short_life(linted: LintedCertificate) -> _Faults:
 
 def _lint_constraints(linted: LintedCertificate) -> _Faults:
     """The CA bit and the path length are those of the profile."""
-    constraints = _find(linted.certificate, x509.BasicConstraints)
+    constraints = _find(linted.extensions, x509.BasicConstraints)
     wanted = (linted.profile.is_ca, linted.profile.path_length)
     if constraints is not None and (constraints.ca, constraints.path_length) != wanted:
         yield _fault(
@@ -222,7 +239,7 @@ def _lint_constraints(linted: LintedCertificate) -> _Faults:
 
 def _lint_key_usage(linted: LintedCertificate) -> _Faults:
     """Exactly the bits of the profile."""
-    usage = _find(linted.certificate, x509.KeyUsage)
+    usage = _find(linted.extensions, x509.KeyUsage)
     if usage is None:
         return
     bits = {use for use in KeyUse if getattr(usage, use.value)}
@@ -232,21 +249,21 @@ def _lint_key_usage(linted: LintedCertificate) -> _Faults:
 
 def _lint_purposes(linted: LintedCertificate) -> _Faults:
     """Exactly the extended key usages of the profile."""
-    usages = _find(linted.certificate, x509.ExtendedKeyUsage)
+    usages = _find(linted.extensions, x509.ExtendedKeyUsage)
     if usages is not None and tuple(usages) != linted.profile.extended_key_usage:
         yield _fault("extended-key-usage", "4.2.1.12", "the extended key usage is not that of the profile")
 
 
 def _lint_key_identifiers(linted: LintedCertificate) -> _Faults:
     """The subject key identifier is that of the key; the authority key identifier is the issuer's."""
-    certificate, issuer = linted.certificate, linted.issuer
-    own = _find(certificate, x509.SubjectKeyIdentifier)
+    issuer = linted.issuer
+    own = _find(linted.extensions, x509.SubjectKeyIdentifier)
     if own is not None and own != x509.SubjectKeyIdentifier.from_public_key(linted.key):
         yield _fault("subject-key-identifier", "4.2.1.2", "the subject key identifier is not that of the key")
     if issuer is None:
         return
-    authority = _find(certificate, x509.AuthorityKeyIdentifier)
-    above = _find(issuer, x509.SubjectKeyIdentifier)
+    authority = _find(linted.extensions, x509.AuthorityKeyIdentifier)
+    above = _find(_read_issuer(issuer)[1], x509.SubjectKeyIdentifier)
     if above is None or (authority is not None and authority.key_identifier != above.digest):
         text = "the authority key identifier is not the issuer's"
         yield _fault("authority-key-identifier", "4.2.1.1", text)
@@ -254,7 +271,7 @@ def _lint_key_identifiers(linted: LintedCertificate) -> _Faults:
 
 def _lint_names(linted: LintedCertificate) -> _Faults:
     """Only the kinds of names that the profile carries, each in its own form."""
-    names = _find(linted.certificate, x509.SubjectAlternativeName)
+    names = _find(linted.extensions, x509.SubjectAlternativeName)
     if names is None or linted.profile.names is SanRule.NONE:
         return
     if linted.profile.names is SanRule.HOSTS:
@@ -304,8 +321,8 @@ def _is_host(name: x509.GeneralName) -> bool:
 def _lint_addresses(linted: LintedCertificate) -> _Faults:
     """Publication addresses are http(s) URLs that a relying party can fetch."""
     addresses: list[x509.GeneralName] = []
-    access = _find(linted.certificate, x509.AuthorityInformationAccess)
-    points = _find(linted.certificate, x509.CRLDistributionPoints)
+    access = _find(linted.extensions, x509.AuthorityInformationAccess)
+    points = _find(linted.extensions, x509.CRLDistributionPoints)
     addresses += [description.access_location for description in access or ()]
     for point in points or ():
         addresses += point.full_name or [x509.DNSName("")]

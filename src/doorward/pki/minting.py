@@ -226,33 +226,36 @@ def mint_cross(
 
 def _build(request: MintingRequest) -> x509.CertificateBuilder:
     """Return the builder of a certificate; the same request always gives the same bytes to sign."""
-    issuer_name = request.subject if request.issuer is None else request.issuer.subject
-    builder = x509.CertificateBuilder().issuer_name(issuer_name).subject_name(request.subject)
+    builder = _begin(request.profile, request.issuer, request.urls).subject_name(request.subject)
+    if request.issuer is None:
+        builder = builder.issuer_name(request.subject)
     builder = builder.not_valid_before(request.validity.not_before)
     builder = builder.not_valid_after(request.validity.not_after)
     builder = builder.public_key(request.public_key).serial_number(request.serial)
-    for extension, critical in _list_extensions(request):
+    identifier = x509.SubjectKeyIdentifier.from_public_key(request.public_key)
+    builder = builder.add_extension(identifier, critical=False)
+    if request.san:
+        builder = builder.add_extension(x509.SubjectAlternativeName(request.san), critical=False)
+    return builder
+
+
+@lru_cache(maxsize=2048)  # for each issuer, profile and set of URLs; a builder is never changed, only copied
+def _begin(
+    profile: CertificateProfile, issuer: x509.Certificate | None, urls: PublicationUrls
+) -> x509.CertificateBuilder:
+    """Return a builder with all that the certificates of one profile, issuer and set of URLs have in common."""
+    builder = x509.CertificateBuilder()
+    if issuer is not None:
+        builder = builder.issuer_name(issuer.subject)
+    for extension, critical in _list_shared(profile, issuer, urls):
         builder = builder.add_extension(extension, critical=critical)
     return builder
 
 
-def _list_extensions(request: MintingRequest) -> list[tuple[x509.ExtensionType, bool]]:
-    """Return the extensions of a certificate with their criticality, in a fixed order."""
-    own: list[tuple[x509.ExtensionType, bool]] = [
-        (x509.SubjectKeyIdentifier.from_public_key(request.public_key), False)
-    ]
-    if request.san:
-        own.append((x509.SubjectAlternativeName(request.san), False))
-    return [*_list_shared(request.profile, request.issuer, request.urls), *own]
-
-
-@lru_cache(
-    maxsize=2048
-)  # for each issuer, profile and set of URLs; it saves a fifth of the time of `prepare`
 def _list_shared(
     profile: CertificateProfile, issuer: x509.Certificate | None, urls: PublicationUrls
-) -> tuple[tuple[x509.ExtensionType, bool], ...]:
-    """Return the extensions that all certificates of one profile, issuer and set of URLs have in common."""
+) -> list[tuple[x509.ExtensionType, bool]]:
+    """Return the extensions of `_begin` with their criticality, in a fixed order."""
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=profile.is_ca, path_length=profile.path_length), True),
         (_build_key_usage(profile), True),
@@ -268,7 +271,7 @@ def _list_shared(
         extensions.append((x509.OCSPNoCheck(), False))
     if profile.no_revocation:  # RFC 9608 section 2: never critical, its value is NULL
         extensions.append((x509.UnrecognizedExtension(NO_REV_AVAIL, _NULL), False))
-    return tuple(extensions)
+    return extensions
 
 
 def _list_pointers(urls: PublicationUrls) -> list[tuple[x509.ExtensionType, bool]]:

@@ -25,11 +25,11 @@ _RSA_SHA256 = encode_sequence(encode_oid("1.2.840.113549.1.1.11"), NULL)
 
 def encode_algorithm(key: PublicKey) -> bytes:
     """Return the AlgorithmIdentifier of the signatures that this key makes here."""
-    match key:
-        case Ed25519PublicKey():
-            return _ED25519
+    match key:  # the usual kind is asked for first, because a question costs a microsecond
         case EllipticCurvePublicKey():
             return _ECDSA_SHA384 if isinstance(choose_hash(key), hashes.SHA384) else _ECDSA_SHA256
+        case Ed25519PublicKey():
+            return _ED25519
         case _:
             return _RSA_SHA256
 
@@ -70,10 +70,10 @@ def sign_without_verifying(body: bytes, key: PrivateKey, public: PublicKey, trai
 def sign_raw(body: bytes, key: PrivateKey) -> bytes:
     """Return the signature itself: DER for ECDSA, PKCS#1 v1.5 with SHA-256 for RSA."""
     match key:
-        case Ed25519PrivateKey():
-            return key.sign(body)
         case EllipticCurvePrivateKey():
             return key.sign(body, ec.ECDSA(choose_hash(key)))
+        case Ed25519PrivateKey():
+            return key.sign(body)
         case _:
             return key.sign(body, padding.PKCS1v15(), hashes.SHA256())
 
@@ -81,9 +81,9 @@ def sign_raw(body: bytes, key: PrivateKey) -> bytes:
 def verify_raw(signature: bytes, body: bytes, key: PublicKey) -> None:
     """Return if `key` made the signature of `sign_raw`; raise `InvalidSignature` otherwise."""
     match key:
-        case Ed25519PublicKey():
-            key.verify(signature, body)
         case EllipticCurvePublicKey():
             key.verify(signature, body, ec.ECDSA(choose_hash(key)))
+        case Ed25519PublicKey():
+            key.verify(signature, body)
         case _:
             key.verify(signature, body, padding.PKCS1v15(), hashes.SHA256())

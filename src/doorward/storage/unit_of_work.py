@@ -81,7 +81,7 @@ class SqlOutbox:
 
 
 class SqlStores:
-    """`stores.protocols.Stores`; the stores have no state, so each access makes a new one.
+    """`stores.protocols.Stores`; the stores but the tenant's have no state, so each access makes a new one.
 
     Stores of common commands run SQL text. The others need Core and are imported on first access.
     """
@@ -89,11 +89,12 @@ class SqlStores:
     def __init__(self, transaction: Transaction, random: RandomSource) -> None:
         self._transaction = transaction
         self._random = random
+        self._tenants = SqlTenants(transaction)
 
     @property
     def tenants(self) -> SqlTenants:
         """The tenant."""
-        return SqlTenants(self._transaction)
+        return self._tenants
 
     @property
     def directory(self) -> SqlDirectory:

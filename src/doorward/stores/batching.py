@@ -110,7 +110,7 @@ class Batcher(Generic[Job, Result]):
         Raises:
             Exception: the job's own error, or one of `errors`.
         """
-        call = _Call[Job, Result](job, together, apart)
+        call: _Call[Job, Result] = _Call(job, together, apart)
         if getattr(self._own, "leads", False):  # a job that calls again would wait for itself
             return _settled(work([job])[0], errors)
         with self._lock:

@@ -129,13 +129,19 @@ _UNNEST = DriverStatement(
 
 
 class SqlTenants:
-    """`stores.protocols.TenantStore`."""
+    """`stores.protocols.TenantStore`. A tenant that exists never changes, so a transaction reads it once."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
+        self._known: TenantRecord | None = None
 
     def get(self) -> TenantRecord | None:
         """Return the tenant."""
+        if self._known is None:
+            self._known = self._read()
+        return self._known
+
+    def _read(self) -> TenantRecord | None:
         row = self._transaction.driver_row(_TENANT)
         if row is None:
             return None
