@@ -206,7 +206,6 @@ def _lines(count: int) -> Iterator[bytes]:
         milliseconds = number // 20
         line = {
             **facts,
-            "allowed": "allowed",
             "attempts": 1,
             "bytes_received": chosen.choice([0, 0, 0, 312]),
             "bytes_sent": chosen.randrange(80, 30_000),
@@ -217,7 +216,6 @@ def _lines(count: int) -> Iterator[bytes]:
             "grpc": None,
             "kind": "request",
             "method": chosen.choice(["GET", "GET", "GET", "POST"]),
-            "moved": None,
             "path": f"/accounts/{chosen.randrange(10**6)}/statements",
             "protocol": "HTTP/2",
             "request": str(_uuid(chosen)),

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from doorward.enforcement.envoy.extension import switch_off
 from doorward.enforcement.envoy.names import ALLOW_FILTER, DENY_FILTER, ENROL_CHAIN, OWNER_FILTER
 from doorward.policy.model import Rule
 from tests.posture.witness import Witness
 from tests.support.attacks import HTTP, TLS, Edit, altered, changed, every_value, found, without
 from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
-from tests.support.door_site import APPS, AUDITOR, CLEARED, TELLER, allow
+from tests.support.door_site import APPS, AUDITOR, CLEARED, TELLER, allow, deny
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-default-deny")
@@ -32,7 +33,7 @@ class TestSlices:
     SLICE = without(*PAY, "typed_per_filter_config")
 
     def test_every_compiled_route_states_its_slice(self, doors: CompiledDoors) -> None:
-        """Each route of each application's table has both filters' rules, with action ALLOW."""
+        """Each route of each application's table has both filters' rules, with action ALLOW, or none to deny by."""
         resources = doors.site.resources(APPS)
         for name, table in resources.routes.items():
             if name == ENROL_CHAIN:
@@ -40,7 +41,23 @@ class TestSlices:
             for route in found(table, "virtual_hosts", "*", "routes", "*"):
                 slices = route["typed_per_filter_config"]
                 assert set(slices) == {DENY_FILTER, ALLOW_FILTER}, route
-                assert all(one["rbac"]["rules"]["action"] == "ALLOW" for one in slices.values())
+                assert slices[ALLOW_FILTER]["rbac"]["rules"]["action"] == "ALLOW"
+                deny = slices[DENY_FILTER]
+                assert deny == switch_off() or deny["rbac"]["rules"]["action"] == "ALLOW"
+
+    def test_only_a_route_without_a_deny_rule_runs_without_that_filter(self, doors: CompiledDoors) -> None:
+        """A deny rule that may hold for a path is in the slice of the route of that path."""
+        paths = ("/a/x", "/b/**", "/**")
+        for denied in paths:
+            rules = (*(allow(f"allows {one}", "tellers", one) for one in paths), deny("no", "others", denied))
+            table = doors.site.resources({"pay": rules}).routes["app_pay"]
+            off = {
+                route["match"].get("path_separated_prefix", "/")
+                for route in found(table, "virtual_hosts", "app_pay", "routes", "*")
+                if route["typed_per_filter_config"][DENY_FILTER] == switch_off()
+            }
+            reached = {"/a/x": {"/a"}, "/b/**": {"/b"}, "/**": {"/", "/a", "/b"}}[denied]
+            assert off == {"/", "/a", "/b"} - reached
 
     def test_no_filter_is_without_rules(self, doors: CompiledDoors) -> None:
         """No RBAC of the whole configuration lacks rules, is disabled, only logs, or denies by name."""
@@ -48,7 +65,9 @@ class TestSlices:
         whole = [*resources.routes.values(), *resources.listeners]
         for key, value in every_value(whole):
             assert key not in {"shadow_rules", "shadow_matcher", "is_optional"}
-            if isinstance(value, dict) and "disabled" in value:
+            if value == switch_off():
+                assert key == DENY_FILTER  # see above
+            elif isinstance(value, dict) and "disabled" in value:
                 assert value["name"] == OWNER_FILTER  # without it there is no owner, so less is allowed
             if isinstance(value, dict) and str(value.get("@type", "")).endswith("rbac.v3.RBACPerRoute"):
                 assert value["rbac"]["rules"]["action"] == "ALLOW"

@@ -192,7 +192,7 @@ def _undelimited(value: Any) -> Any:
 class TestJudged:
     """Section 10, row "self-made CA in page mode": an identity counts only if the certificate was judged."""
 
-    JUDGED = (*PAY, "typed_per_filter_config", "doorward.deny", "rbac", "rules", "policies")
+    JUDGED = (*PAY, "typed_per_filter_config", "doorward.allow", "rbac", "rules", "policies")
 
     @pytest.mark.parametrize("said", ["0", "", "-", "true", "11", " 1"])
     def test_grants_without_the_word_open_nothing(

@@ -9,7 +9,7 @@ import pytest
 from doorward.enforcement.envoy.rate_limit import BURST_SECONDS
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
 from tests.support.attacks import HTTP, changed, without
-from tests.support.compiled_door import CompiledDoor, Kept
+from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-rates")
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.xdist_group("posture-rates")
 
 SLOW: Any = {"max_tokens": 3, "tokens_per_fill": 1, "fill_interval": "60s"}
 RATE = (*HTTP, "http_filters", "doorward.rate")
+OPENED: Any = {"public": {"pay": ["/share/**"]}}
 SLOWED = (changed(*RATE, "typed_config", "descriptors", 0, "token_bucket", to=SLOW),)
 
 
@@ -57,6 +58,43 @@ class TestRate:
         assert set(statuses(kept(*SLOWED, without(*RATE, "typed_config", field)))) == {200}
 
 
+BUCKETS = tuple(
+    changed(*RATE, "typed_config", "descriptors", at, "token_bucket", to={**SLOW, "max_tokens": 2 + at})
+    for at in range(3)
+)
+SHARED = changed(*RATE, "typed_config", "token_bucket", to={**SLOW, "max_tokens": 5})
+FORMATTED = "envoy.reloadable_features.enable_formatter_for_ratelimit_action_descriptor_value"
+
+
+class TestJudgement:
+    """Whatever the authorizer says of a connection, there is a bucket."""
+
+    @pytest.mark.parametrize(
+        ("said", "most"), [("1", 2), ("0", 3), ("", 4), ("-", 4), (None, 4), ("11", 5), (" 1", 5)]
+    )
+    def test_each_word_has_its_bucket(self, doors: CompiledDoors, said: str | None, most: int) -> None:
+        """Judged, anonymous and unknown connections have one for each certificate or source; all others share one."""
+        with doors.open(*BUCKETS, SHARED, **OPENED) as door:
+            facts = {**facts_of(), "judged": said or ""}
+            door.authorizer.facts = {
+                key: one for key, one in facts.items() if key != "judged" or said is not None
+            }
+            assert [door.ask("/share/x") for _ in range(6)] == [200] * most + [429] * (6 - most)
+
+    def test_without_the_formatter_all_share_one(self, doors: CompiledDoors) -> None:
+        """If Envoy took the descriptors as literal text, it would limit too much and not too little."""
+        off = changed("layered_runtime", "layers", 0, "static_layer", FORMATTED, to=False)
+        with doors.open(*BUCKETS, SHARED, bootstrap=(off,), **OPENED) as door:
+            assert [door.ask("/share/x") for _ in range(6)] == [200] * 5 + [429]
+
+    def test_without_a_shared_bucket_another_word_is_not_limited(self, doors: CompiledDoors) -> None:
+        """Nothing else stops it."""
+        wide = changed(*RATE, "typed_config", "token_bucket", to={**SLOW, "max_tokens": 1000})
+        with doors.open(*BUCKETS, wide, **OPENED) as door:
+            door.authorizer.facts = {**facts_of(), "judged": "11"}
+            assert {door.ask("/share/x") for _ in range(6)} == {200}
+
+
 def test_a_page_may_come_at_once(kept: Kept) -> None:
     """As compiled, a certificate may send some seconds' worth without a pause."""
     door = kept()
@@ -64,7 +102,6 @@ def test_a_page_may_come_at_once(kept: Kept) -> None:
     assert set(statuses(door, 20)) == {200}
 
 
-OPENED: Any = {"public": {"pay": ["/share/**"]}}
 SLOWED_SOURCES = (changed(*RATE, "typed_config", "descriptors", 1, "token_bucket", to=SLOW),)
 
 

@@ -63,7 +63,8 @@ paths = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60).map(lambd
 
 @given(changes)
 @example({})
-@example({"status": 403, "allowed": "denied"})
+@example({"status": 403, "cleared": "denied"})
+@example({"status": 403, "allowed": "denied"})  # a line of an Envoy of an earlier release
 @example({"grpc": 7, "detail": "rbac_access_denied"})
 @example({"attempts": 2})
 @example({"duration_ms": 1.0})

@@ -32,7 +32,6 @@ def line(number: int, **changed: object) -> str:
 def envoy_line(number: int, **changed: object) -> dict[str, object]:
     """The fields of a line as Envoy writes it for a request that the application answered."""
     return {
-        "allowed": "allowed",
         "application": "app_" + "b" * 20,
         "attempts": 1,
         "bytes_received": 0,
@@ -47,7 +46,6 @@ def envoy_line(number: int, **changed: object) -> dict[str, object]:
         "grpc": None,
         "kind": "request",
         "method": "GET",
-        "moved": None,
         "path": f"/accounts/{number}",
         "principal": "per_" + "p" * 20,
         "protocol": "HTTP/1.1",

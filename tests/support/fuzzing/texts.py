@@ -148,7 +148,7 @@ def _access_line() -> Harness:
         "duration_ms": 3,
         "principal": "per_" + "c" * 20,
         "rule": "gabc",
-        "allowed": "denied",
+        "cleared": "denied",
     }
     handshake = {
         "kind": "handshake",

@@ -13,6 +13,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from doorward.enforcement.envoy.extension import switch_off
 from doorward.enforcement.envoy.headers import NAMES_HEADER
 from doorward.enforcement.envoy.names import (
     ALLOW_FILTER,
@@ -138,6 +139,9 @@ def _answer_of_route(
     for name in (DESTINATION_FILTER, DENY_FILTER, ALLOW_FILTER):
         if name not in slices:
             assert name == DESTINATION_FILTER
+            continue
+        if slices[name] == switch_off():
+            assert name == DENY_FILTER
             continue
         passed = _fitting(slices[name]["rbac"]["rules"], words, path, state)
         if not passed:

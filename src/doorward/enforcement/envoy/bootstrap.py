@@ -81,6 +81,8 @@ def build_base(paths: GatewayPaths, limits: GatewayLimits) -> dict[str, Any]:
         # Envoy 1.40 matches each line of some fields (Cookie, Sec-Fetch-Site) separately, and one matching line is enough.
         # With False the lines are joined by commas first, so a good line beside a bad one does not match.
         "envoy.reloadable_features.match_headers_individually": False,
+        # Without it, the facts in the descriptors of the rate limit would be literal text (`rate_limit`).
+        "envoy.reloadable_features.enable_formatter_for_ratelimit_action_descriptor_value": True,
     }
     return {
         "watchdogs": {"main_thread_watchdog": _watchdog(MAIN_HUNG), "worker_watchdog": _watchdog(HUNG)},

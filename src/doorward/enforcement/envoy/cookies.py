@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from doorward.enforcement.envoy.extension import CEL, build_extension, build_typed
+from doorward.enforcement.envoy.extension import CEL, build_extension, switch_off
 from doorward.enforcement.envoy.names import BEGIN_COOKIE, COOKIE_FILTERS, COOKIE_PREFIX, SESSION_COOKIE
 
 _REST = "doorward.cookies"
@@ -117,4 +117,4 @@ def _if_ours(extension: dict[str, Any]) -> dict[str, Any]:
 
 def build_kept_cookies() -> dict[str, Any]:
     """Return the per-route configuration that disables the filters: our own surface reads our cookies."""
-    return {one: build_typed("config.route.v3.FilterConfig", disabled=True) for one in COOKIE_FILTERS}
+    return {one: switch_off() for one in COOKIE_FILTERS}

@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from doorward.enforcement.envoy.extension import build_extension, build_typed
+from doorward.enforcement.envoy.extension import build_extension, build_typed, switch_off
 from doorward.enforcement.envoy.headers import overwrite_header
 from doorward.enforcement.envoy.names import FOREIGN_ORIGIN, PREFLIGHT, PREFLIGHT_REFUSED
 from doorward.enforcement.envoy.rules import build_open_slice
@@ -122,7 +122,7 @@ def _answer(
     slices = build_open_slice()
     if answers:
         # Envoy's CORS filter would answer preflights itself, without the requested headers.
-        slices[CORS_FILTER] = build_typed("config.route.v3.FilterConfig", disabled=True)
+        slices[CORS_FILTER] = switch_off()
     return {
         "name": name,
         "match": {"prefix": "/", "headers": headers},

@@ -28,6 +28,11 @@ def await_route(http_filter: dict[str, Any]) -> dict[str, Any]:
     return {**http_filter, "disabled": True}
 
 
+def switch_off() -> dict[str, Any]:
+    """Return what a route's `typed_per_filter_config` has for an HTTP filter that does not run on it: Envoy does not create it."""
+    return build_typed("config.route.v3.FilterConfig", disabled=True)
+
+
 def render_duration(span: timedelta) -> str:
     """Return a duration as proto3 JSON writes it, to the microsecond."""
     micros = span // timedelta(microseconds=1)

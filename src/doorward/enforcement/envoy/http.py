@@ -94,7 +94,9 @@ def build_http(
         build_trailer_removal(),
         _router(),
     ]
-    config["access_log"] = [build_request_log(paths.log_file, door.id, door.upstream)]
+    config["access_log"] = [
+        build_request_log(paths.log_file, door.id, door.upstream, destination=door.headers.destination)
+    ]
     if door.keeps_slashes:
         config["path_with_escaped_slashes_action"] = "KEEP_UNCHANGED"
     challenges = [] if sessions is None else build_challenges(door, sessions, pages)

@@ -54,10 +54,9 @@ _IDENTITY = {
 }
 _RULES = {
     "rule": f"{ALLOW_STATISTICS}enforced_effective_policy_id",
-    "allowed": f"{ALLOW_STATISTICS}enforced_engine_result",
     "cleared": f"{DENY_STATISTICS}enforced_engine_result",
-    "moved": f"{DESTINATION_STATISTICS}enforced_engine_result",
 }
+_SECOND_PATH = {"moved": f"{DESTINATION_STATISTICS}enforced_engine_result"}
 _CONNECTION = {
     "duration_ms": "%DURATION%",
     "bytes_received": "%BYTES_RECEIVED%",  # bytes before the upstream was connected count twice (measured)
@@ -77,17 +76,27 @@ _CLAIMED = {
 }
 
 
-def build_request_log(path: str, application_id: str, upstream: WebUpstream) -> dict[str, Any]:
+def build_request_log(
+    path: str, application_id: str, upstream: WebUpstream, *, destination: bool = False
+) -> dict[str, Any]:
     """Return the log of a protected door's requests.
 
-    `rule` is the id of the allow rule that allowed the request; `cleared` and `allowed` are the results of the two filters
-    (`allowed`, `denied`, or null if the filter did not run).
+    `rule` is the id of the allow rule that allowed the request; `cleared` and `moved` are the results of the filters of the
+    deny rules and of the second path (`allowed`, `denied`, or null if the filter did not run). `detail` says whether rules
+    refused: if neither of these filters did, there was no allow rule.
+
+    Args:
+        path: of the file.
+        application_id: the application's id.
+        upstream: where it is.
+        destination: whether the path in `Destination` is judged too.
     """
+    results = {**_RULES, **(_SECOND_PATH if destination else {})}
     fields = {
         **_COMMON,
         **_REQUEST,
         **_states(_IDENTITY),
-        **{name: f"%DYNAMIC_METADATA({_HTTP_RBAC}:{key})%" for name, key in _RULES.items()},
+        **{name: f"%DYNAMIC_METADATA({_HTTP_RBAC}:{key})%" for name, key in results.items()},
         "kind": LOG_KIND_REQUEST,
         "route": "%ROUTE_NAME%",
         "application": application_id,

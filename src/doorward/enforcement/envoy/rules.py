@@ -1,12 +1,15 @@
 """Rules as native RBAC: the ids of a connection are in its filter state, the rest is in the request.
 
-    decide = judged AND (OR over allow rules: id AND residual)
-                    AND (AND over deny rules: clearance id OR NOT residual)
+    decide = (OR over allow rules: residual AND judged AND id)
+             AND (AND over deny rules: clearance id OR NOT residual)
 
 Two filters enforce the two halves, both with action ALLOW: a request that no policy names is refused, and a request for
-which a matcher fails is refused too. An id is never negated: a connection that was judged before a new deny rule lacks its
-clearance, and is refused. Only the residual of a deny rule is negated, and `{principal}` in its path is not even negated
-(`owners`).
+which a matcher fails is refused too. So the log tells which half refused. A route without a deny rule switches the filter of
+the second half off, by name, because each filter of rules costs every request, and so does its result in the log (docs/design/0108). A route that says
+nothing has it, with a base that refuses everything.
+
+An id is never negated: a connection that was judged before a new deny rule lacks its clearance, and is refused. Only the
+residual of a deny rule is negated, and `{principal}` in its path is not even negated (`owners`).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from doorward.enforcement.envoy.extension import build_extension, build_typed
+from doorward.enforcement.envoy.extension import build_extension, build_typed, switch_off
 from doorward.enforcement.envoy.names import (
     ALLOW_FILTER,
     ALLOW_STATISTICS,
@@ -84,11 +87,10 @@ def build_slice(rules: Sequence[DoorRule], echoing: Collection[str] = ()) -> dic
     """
     denies, allows = _parted(rules)
     places = (at for rule in rules for pattern in rule.residual.paths for at in pattern.owned)
+    cleared = [_cleared(one, _path) for one in denies]
     return {
         **build_owner_slice(places),
-        DENY_FILTER: _per_route(
-            {CLEARED: _policy([_all_of([_judged(), *(_cleared(one, _path) for one in denies)])])}
-        ),
+        DENY_FILTER: _per_route({CLEARED: _policy([_all_of(cleared)])}) if cleared else switch_off(),
         ALLOW_FILTER: _per_route(
             {
                 one: _policy([_granted(rule, _path, echoing) for rule in allows if rule.id == one])
@@ -107,11 +109,7 @@ def build_destination_slice(rules: Sequence[DoorRule]) -> dict[str, Any]:
     echoing = ECHOING_METHODS - unnamed_methods(rules)
     absent = _no_destination()
     granted = [_granted(rule, _destination, echoing) for rule in allows]
-    passes = [
-        _judged(),
-        *(_cleared(one, _destination) for one in denies),
-        *([_any_of(granted)] if granted else []),
-    ]
+    passes = [*(_cleared(one, _destination) for one in denies), *([_any_of(granted)] if granted else [])]
     judged = [absent, _all_of(passes)] if granted else [absent]
     return {DESTINATION_FILTER: _per_route({DESTINATION: _policy(judged)})}
 
@@ -130,7 +128,7 @@ def build_step_up_slice(
     denies, allows = _parted(rules)
     asking = [rule for rule in allows if rule.residual.requirements]
     names = name_challenges([rule.residual.requirements for rule in asking])
-    first = [_judged(), *(_cleared(one, _path) for one in denies)]
+    first = [_cleared(one, _path) for one in denies]
     first += [_no_destination()] if destination else []
     policies = {
         name: _policy(
@@ -180,12 +178,16 @@ def build_open_destination() -> dict[str, Any]:
 def _granted(
     rule: DoorRule, match_path: MatchPath, echoing: Collection[str], *, met: bool = False
 ) -> Matcher:
-    """Return the matcher of an allow rule: residual, id and requirements; with `met`, without the requirements."""
+    """Return the matcher of an allow rule: residual, judged, id and requirements; with `met`, without the requirements.
+
+    What depends on the request comes first: most rules of a route are about other paths, and a test of a path costs less than
+    one of filter state.
+    """
     within = _within(rule, match_path)
     if rule.residual.methods is None and echoing:
         within.append({"not_id": _any_of([_method(one) for one in sorted(echoing)])})
     factors = [] if met else [is_met(one) for one in sorted(rule.residual.requirements, key=str)]
-    return _all_of([*within, _holds(rule.accepted), *factors])
+    return _all_of([*within, _judged(), _holds(rule.accepted), *factors])
 
 
 def _cleared(rule: DoorRule, match_path: MatchPath) -> Matcher:

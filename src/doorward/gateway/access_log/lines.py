@@ -222,7 +222,7 @@ def _refused_by(value: dict[str, Any], status: int) -> str | None:
         return "deny-rule"
     if value.get("moved") == "denied":
         return "destination-not-allowed"
-    if value.get("allowed") != "denied":
+    if not _text(value.get("detail")).startswith(_RULES_REFUSED):
         return None
     return FACTOR_MISSING if status in _ASKED_FOR_A_FACTOR else "no-allow-rule"
 

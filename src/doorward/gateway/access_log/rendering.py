@@ -55,7 +55,6 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     path: str
     time: str
     method: str
-    allowed: str | None = None
     application: str | None = None
     attempts: Number = None
     bytes_received: Number = None
@@ -131,7 +130,6 @@ class RequestRenderer:
             _number(one.grpc),
             one.route,
             one.detail,
-            one.allowed,
             one.cleared,
             one.moved,
         )
@@ -254,7 +252,6 @@ def _outcome(  # noqa: PLR0917  the cache's key is made of positions faster than
     grpc: int | None,
     route: str | None,
     detail: str | None,
-    allowed: str | None,
     cleared: str | None,
     moved: str | None,
 ) -> tuple[int, str]:
@@ -265,7 +262,6 @@ def _outcome(  # noqa: PLR0917  the cache's key is made of positions faster than
             "grpc": grpc,
             "route": route,
             "detail": detail,
-            "allowed": allowed,
             "cleared": cleared,
             "moved": moved,
         }

@@ -133,14 +133,15 @@ def test_only_routes_with_such_a_rule_verify() -> None:
 
 
 def test_a_rule_needs_all_that_it_asks_for() -> None:
-    """Each requirement is one more matcher beside the grant."""
+    """Each requirement is one more matcher beside the word of the judgement and the grant."""
     vault, _ = forwarding(build_door_table(ASKING, SESSIONS))
     allowed = vault["typed_per_filter_config"][ALLOW_FILTER]["rbac"]["rules"]["policies"]["gvault"]
-    asked = {(one["key"], one["string_match"]["contains"]) for one in every(allowed, "filter_state")}
+    asked = {(one["key"], *one["string_match"].items()) for one in every(allowed, "filter_state")}
     assert asked == {
-        ("doorward.grants", ",gvault,"),
-        ("doorward.session", ",any,"),
-        ("doorward.session", ",webauthn.300,"),
+        ("doorward.judged", ("exact", "1")),
+        ("doorward.grants", ("contains", ",gvault,")),
+        ("doorward.session", ("contains", ",any,")),
+        ("doorward.session", ("contains", ",webauthn.300,")),
     }
 
 

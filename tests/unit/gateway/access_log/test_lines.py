@@ -24,6 +24,7 @@ from tests.support.ports import NOON
 
 GATEWAY = "gtw_aaaaaaaaaaaaaaaaaaaa"
 APP = "app_bbbbbbbbbbbbbbbbbbbb"
+REFUSED_BY_RULES = "rbac_access_denied_matched_policy[none]"
 REQUEST = {
     "kind": "request",
     "time": "2026-11-23T12:00:00.123Z",
@@ -101,10 +102,11 @@ def test_a_request_names_its_decision() -> None:
 @pytest.mark.parametrize(
     ("halves", "reason"),
     [
-        ({"cleared": "allowed", "allowed": "denied"}, "no-allow-rule"),
-        ({"cleared": "denied", "allowed": None}, "deny-rule"),
-        ({"cleared": "allowed", "allowed": "allowed"}, None),
-        ({"cleared": "allowed", "allowed": "allowed", "moved": "denied"}, "destination-not-allowed"),
+        ({"cleared": "allowed", "detail": REFUSED_BY_RULES}, "no-allow-rule"),
+        ({"cleared": None, "detail": REFUSED_BY_RULES}, "no-allow-rule"),
+        ({"cleared": "denied", "detail": REFUSED_BY_RULES}, "deny-rule"),
+        ({"cleared": "allowed", "detail": "via_upstream"}, None),
+        ({"moved": "denied", "detail": REFUSED_BY_RULES}, "destination-not-allowed"),
         ({"route": "header-name-refused", "cleared": "allowed"}, "header-name-refused"),
         ({"route": "another", "cleared": "allowed"}, None),
         ({"detail": "path_normalization_failed"}, "path-ambiguous"),
@@ -126,13 +128,12 @@ def test_a_refusal_of_the_door_is_told_from_the_application_s(
 )
 def test_a_missing_factor_is_told_from_a_missing_rule(status: int, reason: str) -> None:
     """The rules' refusal becomes a redirect or a challenge only if a factor would help."""
-    line = _parse({**REQUEST, "cleared": "allowed", "allowed": "denied", "status": status})
+    line = _parse({**REQUEST, "detail": REFUSED_BY_RULES, "status": status})
     assert line is not None
     assert line.data["reason"] == reason
     _fits(line)
 
 
-REFUSED_BY_RULES = "rbac_access_denied_matched_policy[none]"
 CONNECTION: dict[str, Any] = {
     "kind": "connection",
     "time": "2026-11-23T12:00:00.000Z",
@@ -193,9 +194,9 @@ def test_a_foreign_protocol_is_a_handshake_that_was_not_begun() -> None:
     ("log", "lines"),
     [
         (
-            build_request_log("/l", APP, UnixUpstream(path="/run/a.sock")),
+            build_request_log("/l", APP, UnixUpstream(path="/run/a.sock"), destination=True),
             (
-                {**REQUEST, "allowed": "denied", "attempts": 2},
+                {**REQUEST, "detail": REFUSED_BY_RULES, "attempts": 2},
                 {**REQUEST, "cleared": "denied"},
                 {**REQUEST, "route": "foreign-origin"},
                 {**REQUEST, "moved": "denied"},
