@@ -23,7 +23,7 @@ from doorward.runtime.door_port import check_door_port, door_listeners
 from doorward.runtime.memory import heap_bytes
 from doorward.runtime.own_places import own_places
 from doorward.runtime.privileges import Capability, needs_bind_service, open_program, raise_file_limit
-from doorward.runtime.roles import become_ordinary, is_root
+from doorward.runtime.roles import become_ordinary, is_root, take_short_turns
 from doorward.runtime.settings import split_listen
 from doorward.web.look.rendering import Look
 from doorward.web.pages.replies import build_reply_pages
@@ -50,6 +50,7 @@ def run_gateway(
     installation.tenant()  # not before: the database belongs to the ordinary user
     require_clock(installation.database.server_clock, installation.services.clock)
     raise_file_limit()
+    take_short_turns()
     listener = DatagramListener(layout.run, "gateway")
     services = installation.services
     Continuity(services, layout.continuity, layout.founded).look()

@@ -39,6 +39,7 @@ from doorward.gateway.following import reassessing
 from doorward.gateway.following.adopted import AdoptedConnections
 from doorward.gateway.following.affected import AffectedConnections
 from doorward.gateway.following.change_mark import render_mark
+from doorward.gateway.following.changed_rules import ChangedRules
 from doorward.gateway.following.error_log import ThrottledErrorLog
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.permissions import PermissionsCache
@@ -407,7 +408,8 @@ class Follower:
         return snapshot.policies
 
     def _compare_with_policy(self) -> None:
-        self._policies = self._read_policies()
-        now = self._services.clock.now()
-        self._reassessor.compare(self._connections.all(), PermissionsCache(self._policies, now))
+        before, self._policies = self._policies or {}, self._read_policies()
+        cache = PermissionsCache(self._policies, self._services.clock.now())
+        changed = ChangedRules(before, self._policies)
+        self._reassessor.compare(self._connections.all(), cache, changed=changed)
         self._reassessor.end_improved(self._connections.showing_any())

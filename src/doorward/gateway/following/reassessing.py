@@ -20,6 +20,7 @@ from doorward.core.ports import Clock
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.ending import ConnectionEnder, EndReason
 from doorward.gateway.connections.registry import ConnectionRegistry
+from doorward.gateway.following.changed_rules import ChangedRules
 from doorward.gateway.following.permissions import PermissionsCache
 from doorward.policy.decision import ConnectionPermissions, loses_permissions
 
@@ -117,14 +118,24 @@ class Reassessor:
             self._ender.end(good, EndReason.AUTHORITY_CHANGED)
 
     def compare(
-        self, connections: Sequence[LiveConnection], cache: PermissionsCache
+        self,
+        connections: Sequence[LiveConnection],
+        cache: PermissionsCache,
+        *,
+        changed: ChangedRules | None = None,
     ) -> list[tuple[LiveConnection, ConnectionPermissions]]:
-        """End connections that lost permissions by newer rules; return the others with their new permissions."""
+        """End connections that lost permissions by newer rules; return the others with their new permissions.
+
+        Args:
+            connections: the live connections to compare.
+            cache: what the newer rules give.
+            changed: the rules that are new or gone: the connections that they are about come first.
+        """
         kept: list[tuple[LiveConnection, ConnectionPermissions]] = []
         losses = _Losses()
-        for start in range(0, len(connections), COMPARED_AT_ONCE):
+        for some in _batches(connections, changed):
             lost = []
-            for one in connections[start : start + COMPARED_AT_ONCE]:
+            for one in some:
                 permissions = cache.of(one)
                 if one.permissions is None or permissions is None or losses.has(one.permissions, permissions):
                     lost.append(one)
@@ -177,6 +188,16 @@ class Reassessor:
 
     def _reassess_all(self, connections: Sequence[LiveConnection]) -> list[AccessDecision]:
         return self._decider.reassess_all([(one, one.sha256) for one in connections], self._clock.now())
+
+
+def _batches(
+    connections: Sequence[LiveConnection], changed: ChangedRules | None
+) -> Iterator[Sequence[LiveConnection]]:
+    """Yield some connections at once; first those that the changed rules are about, not together with others."""
+    parts = (connections,) if changed is None else changed.put_first(connections)
+    for part in parts:
+        for start in range(0, len(part), COMPARED_AT_ONCE):
+            yield part[start : start + COMPARED_AT_ONCE]
 
 
 class _Losses:
