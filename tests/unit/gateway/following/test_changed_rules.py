@@ -62,7 +62,7 @@ def people() -> list[LiveConnection]:
     ids=["same", "added", "inserted", "denial-gone", "allowance-gone", "narrowed", "everybody"],
 )
 def test_who_is_concerned_by_a_changed_rule(rules: str, concerned: list[int]) -> None:
-    """Those come first that a rule selects which only one of the documents has; nobody is left out."""
+    """Those come first that a rule selects which only one of the documents has; all are there."""
     first, others = ChangedRules(policies(OLD), policies(rules)).put_first(people())
     assert [one.cookie for one in first] == concerned
     assert sorted(one.cookie for one in (*first, *others)) == [1, 2, 3, 4]
