@@ -52,5 +52,5 @@ def _find_changed(before: AppPolicy | None, after: AppPolicy | None) -> list[Rul
 
 
 def _by_content(app: AppPolicy | None) -> dict[tuple[object, ...], Rule]:
-    """Return the rules by all but their names: those that nobody named are numbered, and an insertion renames them."""
+    """Return the rules by all but their names: those without a name of their own are numbered, and an insertion renames them."""
     return {} if app is None else {(one.effect, one.selector, one.residual): one for one in app.rules}
