@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import threading
@@ -93,6 +94,12 @@ def test_heartbeats_continue_after_a_failure(
     monkeypatch.setattr(door.gateway.ingest, "finish", failing)
     assert eventually(lambda: len(beats) >= 2)
     assert door.gateway.trouble() == []
+
+
+def test_the_door_knows_how_many_files_envoy_may_open(door: Doorway) -> None:
+    """Clients get half of them, so the limit must be the one that Envoy gets."""
+    options = build_options(door.installation, envoy_binary())
+    assert options.door.limits.open_files == resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def test_a_port_in_use_leaves_nothing_running(door: Doorway) -> None:

@@ -310,6 +310,7 @@ class Gateway:
             "the door is open",
             listen=[str(one) for one in self._options.listeners],
             cuts_by=self.cutter.mechanism.value,
+            accepts=self._options.door.limits.accepted,
         )
 
     def stop(self) -> None:

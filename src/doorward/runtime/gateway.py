@@ -22,7 +22,13 @@ from doorward.runtime.continuity import Continuity
 from doorward.runtime.door_port import check_door_port, door_listeners
 from doorward.runtime.memory import heap_bytes
 from doorward.runtime.own_places import own_places
-from doorward.runtime.privileges import Capability, needs_bind_service, open_program, raise_file_limit
+from doorward.runtime.privileges import (
+    Capability,
+    most_open_files,
+    needs_bind_service,
+    open_program,
+    raise_file_limit,
+)
 from doorward.runtime.roles import become_ordinary, is_root, take_short_turns
 from doorward.runtime.settings import split_listen
 from doorward.web.look.rendering import Look
@@ -110,6 +116,7 @@ def build_options(
             ),
             limits=GatewayLimits(
                 connections=settings.max_connections,
+                open_files=most_open_files(),
                 heap_bytes=heap_bytes(settings.max_memory_mib),
                 connections_per_source=settings.max_connections_per_source,
                 connections_per_principal=settings.max_connections_per_principal,

@@ -187,6 +187,12 @@ def raise_file_limit() -> int:
     return hard
 
 
+def most_open_files() -> int:
+    """Return how many files Envoy may have open: the hard limit, to which the gateway raises its own."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if hard == resource.RLIM_INFINITY else hard
+
+
 def open_program(path: Path) -> int:
     """Open a program, so that it can be started later even if its path cannot be reached then.
 

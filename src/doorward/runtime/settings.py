@@ -193,7 +193,7 @@ class Settings(AcmeSettings, CertificateSettings, MetricsSettings, NoticeSetting
         default=CONNECTIONS,
         ge=100,
         le=MOST_CONNECTIONS,
-        description="Most connections of the door; one application may have half of them.",
+        description="Most connections of the door; one application may have half of them. The door accepts at most half as many as Envoy may open files (LimitNOFILE).",
     )
     max_connections_per_source: int = Field(
         default=CONNECTIONS_PER_SOURCE,

@@ -224,8 +224,25 @@ def test_one_principal_takes_half_of_an_address_at_most(source: int, principal: 
         (GatewayLimits(connections=1_000, connections_per_source=100), (100, 100)),
         (GatewayLimits(connections=5, connections_per_source=1), (1, 1)),
         (GatewayLimits(connections=20_000, connections_per_source=20_000), (2_000, 2_000)),
+        (GatewayLimits(open_files=20_000), (1_000, 500)),
     ],
 )
 def test_anonymous_connections_have_a_small_share(limits: GatewayLimits, share: tuple[int, int]) -> None:
     """A tenth of all at most; behind a balancer every client has its address, and one source may have the share."""
     assert limits.anonymous_share == share
+
+
+@pytest.mark.parametrize(
+    ("limits", "accepted", "per_door"),
+    [
+        (GatewayLimits(), 100_000, 50_000),
+        (GatewayLimits(open_files=262_144), 100_000, 50_000),
+        (GatewayLimits(open_files=20_000), 10_000, 9_000),
+        (GatewayLimits(connections=100, open_files=20_000), 100, 50),
+        (GatewayLimits(connections=1_000_000), 1_000_000, 500_000),
+        (GatewayLimits(connections=1, open_files=1), 1, 1),
+    ],
+)
+def test_clients_have_half_of_the_open_files(limits: GatewayLimits, accepted: int, per_door: int) -> None:
+    """The other half is for applications and the log; of few files one application leaves a tenth to the others."""
+    assert (limits.accepted, limits.connections_per_door) == (accepted, per_door)

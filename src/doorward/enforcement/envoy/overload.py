@@ -45,7 +45,7 @@ def build_overload_manager(limits: GatewayLimits) -> dict[str, Any]:
     connections = build_extension(
         _CONNECTIONS,
         "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        max_active_downstream_connections=limits.connections,
+        max_active_downstream_connections=limits.accepted,
     )
     heap = build_extension(
         _HEAP,

@@ -29,6 +29,10 @@ UNDECIDED_PER_SOURCE = 100
 """An office has dozens of connections in the handshake or before the first byte; a flood has thousands."""
 
 
+OPEN_FILES = 1 << 21
+"""If nothing says how many files Envoy may open: enough for every number of connections that may be set."""
+
+
 def check_socket_path(path: str) -> None:
     """Raise ValueError if `path` is not absolute, or too long for a unix socket."""
     require(path.startswith("/"), "a socket's path is absolute")
@@ -68,13 +72,14 @@ class GatewayPaths:
 class GatewayLimits:
     """Limits of a gateway: counts, sizes, times. Each one is explicit; none is left to Envoy's defaults.
 
-    Envoy closes connections beyond `connections`; unfinished handshakes and the enrolment door count. The gateway's
-    registry has the same limit for the connections that it knows, over all Envoys while one drains. Only the gateway
+    Envoy closes connections beyond `accepted`; unfinished handshakes and the enrolment door count. The gateway's
+    registry has the limit `connections` for those that it knows, over all Envoys while one drains. Only the gateway
     counts by source (one IPv4 address or one IPv6 /64): connections in the registry, and connections that Envoy has not
     asked about yet (`undecided_per_source`).
     """
 
     connections: int = CONNECTIONS
+    open_files: int = OPEN_FILES  # of one Envoy
     connections_per_source: int = CONNECTIONS_PER_SOURCE
     anonymous_connections: int = ANONYMOUS_CONNECTIONS
     anonymous_per_source: int = ANONYMOUS_PER_SOURCE
@@ -109,6 +114,15 @@ class GatewayLimits:
             require(value > (timedelta() if isinstance(value, timedelta) else 0), f"{field} must be positive")
 
     @property
+    def accepted(self) -> int:
+        """The largest number of connections that one Envoy accepts: `connections`, and at most half of its files.
+
+        A connection may need a second file, for its application. If clients take all files, Envoy reaches no application,
+        and cannot open its log again (docs/design/0121).
+        """
+        return max(1, min(self.connections, self.open_files // 2))
+
+    @property
     def undecided_per_source(self) -> int:
         """The largest number of undecided connections of one source; no limit if one source may have all connections.
 
@@ -133,14 +147,17 @@ class GatewayLimits:
     @property
     def anonymous_share(self) -> tuple[int, int]:
         """The largest number of connections without a good certificate: in all, and for one source."""
-        most = max(1, min(self.anonymous_connections, self.connections // 10))
+        most = max(1, min(self.anonymous_connections, self.accepted // 10))
         behind_balancer = self.connections_per_source >= self.connections
         return most, most if behind_balancer else min(most, self.anonymous_per_source)
 
     @property
     def connections_per_door(self) -> int:
-        """Half of the total, so that no application uses up the limit of the other applications."""
-        return max(1, self.connections // 2)
+        """Half of the total, so that no application uses up the limit of the other applications.
+
+        With few open files at most nine tenths of what Envoy accepts.
+        """
+        return max(1, min(self.connections // 2, self.accepted - self.accepted // 10))
 
 
 DEFAULT_LIMITS = GatewayLimits()

@@ -112,7 +112,7 @@ def test_a_stampede_waits_in_the_kernel_and_not_in_envoy() -> None:
 
 
 def test_the_doors_bounds_are_one_set_of_figures() -> None:
-    """The stampede of 50,000 clients fits one application; Envoy and the registry count by the same figure."""
+    """The stampede of 50,000 clients fits one application; Envoy and the registry count by one figure, if there are enough files."""
     assert GatewayLimits().connections_per_door >= 50_000
     assert GatewayLimits(connections=101).connections_per_door == 50
     assert GatewayLimits(connections=1).connections_per_door == 1
@@ -121,6 +121,8 @@ def test_the_doors_bounds_are_one_set_of_figures() -> None:
     assert GatewayLimits(connections=500, connections_per_source=500).undecided_per_source == 500
     monitor, heap = build_base(PATHS, GatewayLimits(connections=101))["overload_manager"]["resource_monitors"]
     assert monitor["typed_config"]["max_active_downstream_connections"] == 101
+    few, _ = build_base(PATHS, GatewayLimits(open_files=300))["overload_manager"]["resource_monitors"]
+    assert few["typed_config"]["max_active_downstream_connections"] == 150
     assert heap["typed_config"]["max_heap_size_bytes"] == GatewayLimits().heap_bytes
     registry = ConnectionRegistry()
     assert (registry._max_total, registry._max_per_source) == (
