@@ -28,9 +28,11 @@ from doorward.access.policies import apply_document
 from doorward.authority.issuing import OperatorClaim, issue
 from doorward.core.entities import PrincipalKind
 from doorward.directory.principals import add_principal
+from doorward.enforcement.plan import GatewayLimits
 from doorward.pki.csr import build_csr
 from doorward.runtime.compose import Installation
 from doorward.runtime.initialise import initialise
+from doorward.runtime.privileges import most_open_files
 from doorward.runtime.settings import Settings
 from doorward.runtime.world import SystemRandom
 from tests.support.doorway import ACTOR, DOMAIN, parts_of, settings_in
@@ -48,6 +50,14 @@ LIFTED = {
     "max_requests_per_certificate": 40_000,
 }
 _LOOK_SECONDS = 0.01
+_SPARE = 200
+"""Connections of the application beside those of the load."""
+
+
+def most_connected() -> int:
+    """Return how many clients may stay connected to one application with `LIFTED` limits: the machine's open files bound it."""
+    limits = GatewayLimits(connections=LIFTED["max_connections"], open_files=most_open_files())
+    return limits.connections_per_door - _SPARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,7 @@
 #include <unistd.h>
 
 enum { BUFFER = 65536, MOST_CONTEXTS = 4096, SILENT_SECONDS = 30, MOST_AT_ONCE = 256, PER_ADDRESS = 10000 };
+enum { ROUND = 256, MOST_AGAIN = ROUND / 4 }; /* events, and clients that come again, in one round: each makes four events at most, so that no handshake waits for thousands of clients */
 static const double PAUSE_SECONDS = 1.0; /* before a refused client comes again */
 static const double CONNECT_SECONDS = 10.0; /* the kernel alone would wait for up to a minute before it asks again */
 enum state { CONNECTING, SHAKING, CONNECTED, SENDING, READING, IDLE };
@@ -330,15 +331,15 @@ static void give_up_connecting(void) {
 }
 
 static void come_again(void) {
-  while (first_waiting < last_waiting && waiting[first_waiting % most_waiting]->again <= now())
+  for (int opened = 0; opened < MOST_AGAIN && first_waiting < last_waiting && waiting[first_waiting % most_waiting]->again <= now(); opened++)
     open_connection(waiting[first_waiting++ % most_waiting]);
 }
 
 static void run(void) {
-  struct epoll_event events[256];
+  struct epoll_event events[ROUND];
   while (finished < total) {
     int has_waiting = first_waiting < last_waiting || first_attempt < last_attempt;
-    int ready = epoll_wait(epoll, events, 256, has_waiting ? 20 : SILENT_SECONDS * 1000);
+    int ready = epoll_wait(epoll, events, ROUND, has_waiting ? 20 : SILENT_SECONDS * 1000);
     if (ready < 0 && errno != EINTR) die("epoll_wait");
     come_again();
     give_up_connecting();

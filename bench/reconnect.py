@@ -1,27 +1,25 @@
 """Every client reconnects at once, as after a restart: all are served, and how long the last one waits.
 
 The clients come from many addresses of loopback. One that is refused comes again after a second; one that was served stays connected.
-How many there are depends on how many files one process may open on this machine.
+How many there are depends on how many files Envoy may open on this machine.
 """
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterator
 
+from bench.installation import most_connected
 from bench.rows import Row, single
 from bench.scene import Scene
+from doorward.runtime.privileges import most_open_files
 
 CLIENTS, QUICK_CLIENTS = 50_000, 1_000
-_SPARE = 3_000
-"""Files that Envoy has open beside the connections of clients; those to the application are few."""
 
 
 def measure(scene: Scene) -> Iterator[Row]:
     """Yield the time to the last client."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = QUICK_CLIENTS if scene.quick else CLIENTS
-    clients = min(wanted, most - _SPARE)
+    clients = min(wanted, most_connected())
     door = scene.few()
     done = door.send("storm", clients, clients, leaves_each=2)
     loaded = done.loaded
@@ -36,7 +34,7 @@ def measure(scene: Scene) -> Iterator[Row]:
                 f" in the record after {done.seconds:.1f} s."
             ),
             *(
-                [f"This machine allows {most:,} open files, so there are fewer than {wanted:,}."]
+                [f"This machine allows {most_open_files():,} open files, so there are fewer than {wanted:,}."]
                 if clients < wanted
                 else []
             ),
