@@ -13,12 +13,14 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
 from doorward.core.addresses import PRIVATE_NETWORKS, parse_private_networks
+from doorward.core.entities import TENANT
 from doorward.pki.keys import digest_key_of
 from doorward.storage.migrating import upgrade_to
 from doorward.storage.schema import metadata
 from doorward.storage.schema_versions import HEAD, migrate
 from doorward.storage.sqlite.database import SqliteDatabase
 from tests.support.certificates.issuing import toy_ca
+from tests.support.sql_store import sql_work
 
 
 def statements(path: Path) -> dict[str, list[str]]:
@@ -147,3 +149,27 @@ def test_older_acme_orders_stay_with_their_certificates(tmp_path: Path) -> None:
         found = connection.execute(text("SELECT * FROM acme_orders")).all()
     engine.dispose()
     assert [tuple(one) for one in found] == [(*row, None)]
+
+
+def test_crls_are_kept_in_pieces(tmp_path: Path) -> None:
+    """Each CRL, long or short, is the same after the migration, with all that is known about it."""
+    path = tmp_path / "older.db"
+    long = bytes(range(256)) * 3000
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        upgrade_to(connection, "0022")
+        add = text(
+            "INSERT INTO crls (authority_id, partition, tenant, number, this_update, next_update, through_seq, der) "
+            f"VALUES ('aut_1', :name, '{TENANT}', :number, 1, 2, 3, :der)"
+        )
+        connection.execute(add, {"name": "", "number": 7, "der": long})
+        connection.execute(add, {"name": "1-of-2", "number": 8, "der": b"short"})
+        upgrade_to(connection, HEAD)
+    engine.dispose()
+    with closing(SqliteDatabase(path)) as database, sql_work(database).change() as stores:
+        full, part = stores.status.crl("aut_1"), stores.status.crl("aut_1", "1-of-2")
+        assert stores.status.forget_crl_pieces(10) == 0
+    assert full is not None
+    assert part is not None
+    assert (full.number, full.through_seq, full.der) == (7, 3, long)
+    assert (part.number, part.der) == (8, b"short")

@@ -83,6 +83,7 @@ class State:
     gateways: dict[str, GatewayRecord] = field(default_factory=dict)
     orders: dict[str, OrderRecord] = field(default_factory=dict)
     crls: dict[tuple[str, str], CrlRecord] = field(default_factory=dict)
+    crl_pieces: dict[tuple[str, int], bytes] = field(default_factory=dict)
     ocsp: dict[tuple[str, str], OcspRecord] = field(default_factory=dict)
     positions: dict[tuple[str, str], int] = field(default_factory=dict)
     counts: dict[tuple[str, str], str] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from doorward.audit.events import Event
 from doorward.core.entities import TENANT, Application, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import DoorwardError, IntegrityError, NotFound, RequestRefused, Unavailable
 from doorward.core.ports import ChangeNotifier
+from doorward.stores.crl_pieces import CrlPiece, split_crl
 from doorward.stores.group_graph import GroupGraph
 from doorward.stores.records import (
     ChangeKind,
@@ -368,7 +369,21 @@ class MemoryStatus(Store):
         which = crl.authority_id, crl.partition
         if which in kept and kept[which].number >= crl.number:
             raise IntegrityError("crl-number", "the number of a CRL must grow")
+        if which in kept:
+            del self.state.crl_pieces[split_crl(kept[which].der)[0].sha256, 0]
         kept[which] = crl
+        self.add_crl_pieces(split_crl(crl.der))
+
+    def add_crl_pieces(self, pieces: Sequence[CrlPiece]) -> None:
+        self.writable().crl_pieces.update({(one.sha256, one.number): one.content for one in pieces})
+
+    def forget_crl_pieces(self, most: int) -> int:
+        kept = self.writable().crl_pieces
+        stored = {split_crl(one.der)[0].sha256 for one in self.state.crls.values()}
+        gone = sorted(one for one in kept if one[0] not in stored)[:most]
+        for one in gone:
+            del kept[one]
+        return len(gone)
 
     def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:
         return self.state.ocsp.get((certificate_id, hash_name))

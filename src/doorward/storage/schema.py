@@ -392,8 +392,8 @@ orders = Table(
 )
 Index("ix_orders_state", orders.c.tenant, orders.c.state)
 
-crls = Table(
-    "crls",
+crl_heads = Table(
+    "crl_heads",
     metadata,
     Column("authority_id", Text, primary_key=True),
     Column("partition", Text, primary_key=True),  # empty: the full list
@@ -402,7 +402,16 @@ crls = Table(
     Column("this_update", Timestamp, nullable=False),
     Column("next_update", Timestamp, nullable=False),
     Column("through_seq", BigInteger, nullable=False),
-    Column("der", LargeBinary, nullable=False),  # last, so that the columns before it can be read without it
+    Column("sha256", Text, nullable=False),  # of the DER, which is in pieces
+)
+
+crl_pieces = Table(
+    "crl_pieces",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
 )
 
 ocsp_answers = Table(

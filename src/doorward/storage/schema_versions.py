@@ -40,6 +40,7 @@ REVISIONS = (
     "0020",
     "0021",
     "0022",
+    "0023",
 )
 """Every revision, oldest first, so that Doorward recognises an older schema at start without reading the migrations.
 

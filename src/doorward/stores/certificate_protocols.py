@@ -5,7 +5,7 @@ Not here: lines of certificates (`line_protocols`), facts about them (`fact_prot
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +13,7 @@ from doorward.stores.line_protocols import LineStore
 
 if TYPE_CHECKING:
     from doorward.core.certificate import CertificateState, RevocationReason
+    from doorward.stores.crl_pieces import CrlPiece
     from doorward.stores.records import (
         CertificateFilter,
         CertificateRecord,
@@ -91,7 +92,7 @@ class StatusStore(Protocol):
     """What the status listener serves: CRLs and pre-signed OCSP responses."""
 
     def crl(self, authority_id: str, partition: str = "") -> CrlRecord | None:
-        """Return the newest CRL of this authority and partition."""
+        """Return the newest CRL of this authority and partition; raise `IntegrityError` if it is damaged."""
         ...
 
     def crl_heads(self, authority_id: str) -> list[CrlRecord]:
@@ -103,7 +104,18 @@ class StatusStore(Protocol):
         ...
 
     def store_crl(self, crl: CrlRecord) -> None:
-        """Replace the CRL of its partition; raise `IntegrityError` unless its number grows."""
+        """Replace the CRL of its partition; raise `IntegrityError` unless its number grows.
+
+        Its pieces are stored too, unless they were added before.
+        """
+        ...
+
+    def add_crl_pieces(self, pieces: Sequence[CrlPiece]) -> None:
+        """Add pieces of a CRL that is stored later; those that are there already are left."""
+        ...
+
+    def forget_crl_pieces(self, most: int) -> int:
+        """Remove pieces that belong to no stored CRL, at most so many; return how many."""
         ...
 
     def ocsp(self, certificate_id: str, hash_name: str) -> OcspRecord | None:

@@ -6,7 +6,8 @@ changed, because certificates name it. Certificates name a partition only after 
 
 If a certificate was revoked, held or released since the full CRL was made, the full CRL and the CRLs of the
 certificate's partitions are made again. Any CRL is made again when half of its lifetime is over, so that
-a relying party never gets one that expires soon. All CRLs that are due are made in one read and one transaction.
+a relying party never gets one that expires soon. All CRLs that are due are made in one read, and become the
+newest in one transaction. Their bytes are stored before it, and what they replace is removed after it, in short transactions.
 
 A certificate is listed from its revocation until one CRL after its expiry (RFC 5280 section 3.3). A certificate that
 is released from hold is left out of the next CRL: the entry `removeFromCRL` is for delta CRLs
@@ -34,6 +35,7 @@ from doorward.core.errors import NotFound
 from doorward.core.ports import PrivateKey
 from doorward.pki.crl import EntryEncoder, build_crl, sign_crl
 from doorward.pki.lifecycle import LISTED_STATES
+from doorward.stores.crl_pieces import PIECE_BYTES, batch_pieces, split_crl
 from doorward.stores.events import new_event
 from doorward.stores.prerequisites import load_key, require_authority, require_tenant, trusted_issuers
 from doorward.stores.protocols import Stores
@@ -146,6 +148,7 @@ def publish_crls(
         size = len(entries)
         del entries
         made.append((replace(record, der=sign_crl(unsigned, inputs.key)), size))
+    _store_pieces(services, [record for record, _ in made])
     with services.work.change() as stores:
         newest = {one.partition: one.number for one in stores.status.crl_heads(inputs.issuing.id)}
         stored = {}
@@ -158,7 +161,25 @@ def publish_crls(
                 stored[name] = record
             else:
                 stored[name] = stores.status.crl(record.authority_id, name) or record
-        return stored
+    _forget_pieces(services)
+    return stored
+
+
+def _store_pieces(services: Services, crls: Collection[CrlRecord]) -> None:
+    """Store long CRLs before the transaction that publishes them, a piece in each transaction, so that no withdrawal waits."""
+    if sum(len(one.der) for one in crls) <= PIECE_BYTES:
+        return
+    for batch in batch_pieces(piece for one in crls for piece in split_crl(one.der)):
+        with services.work.change() as stores:
+            stores.status.add_crl_pieces(batch)
+
+
+def _forget_pieces(services: Services) -> None:
+    """Remove the CRLs that were replaced, and pieces of one that a killed process did not publish; piece by piece as above."""
+    more = True
+    while more:
+        with services.work.change() as stores:
+            more = stores.status.forget_crl_pieces(1) > 0
 
 
 def publish_first_crls(

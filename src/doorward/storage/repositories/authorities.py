@@ -5,6 +5,7 @@ Not here: making CRLs and OCSP answers (`pki`, `authority.status.ocsp_responses`
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -20,6 +21,7 @@ from doorward.storage.values import (
     to_optional_microseconds,
 )
 from doorward.stores.authority_protocols import CertificateLine
+from doorward.stores.crl_pieces import CrlPiece, split_crl
 from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord, OcspRecord
 
 _COLUMNS = AuthorityRecord.__slots__
@@ -52,21 +54,40 @@ _UNENDED = DriverStatement(
 
 _CRL_COLUMNS = "authority_id, partition, tenant, number, this_update, next_update, through_seq"
 _OF_CRL = "tenant = :this_tenant AND authority_id = :authority_id AND partition = :partition"
-_CRL = DriverStatement(f"SELECT {_CRL_COLUMNS}, der FROM crls WHERE {_OF_CRL}")  # noqa: S608 - constants of this file
-_CRL_NUMBER = DriverStatement(f"SELECT number FROM crls WHERE {_OF_CRL}")  # noqa: S608 - as above
+_CRL = DriverStatement(f"SELECT {_CRL_COLUMNS}, sha256 FROM crl_heads WHERE {_OF_CRL}")  # noqa: S608 - constants of this file
+_CRL_NUMBER = DriverStatement(f"SELECT number FROM crl_heads WHERE {_OF_CRL}")  # noqa: S608 - as above
 _CRL_HEADS = DriverStatement(
-    f"""SELECT {_CRL_COLUMNS} FROM crls WHERE tenant = :this_tenant AND authority_id = :authority_id
+    f"""SELECT {_CRL_COLUMNS} FROM crl_heads WHERE tenant = :this_tenant AND authority_id = :authority_id
     ORDER BY partition"""  # noqa: S608 - as above
 )
 _ADD_CRL = DriverStatement(
-    f"""INSERT INTO crls ({_CRL_COLUMNS}, der)
-    VALUES (:authority_id, :partition, :this_tenant, :number, :this_update, :next_update, :through_seq, :der)
+    f"""INSERT INTO crl_heads ({_CRL_COLUMNS}, sha256)
+    VALUES (:authority_id, :partition, :this_tenant, :number, :this_update, :next_update, :through_seq, :sha256)
     ON CONFLICT DO NOTHING"""  # noqa: S608 - as above
 )
 _REPLACE_CRL = DriverStatement(
-    f"""UPDATE crls SET number = :number, der = :der, this_update = :this_update, next_update = :next_update,
+    f"""UPDATE crl_heads SET number = :number, sha256 = :sha256, this_update = :this_update, next_update = :next_update,
         through_seq = :through_seq
     WHERE {_OF_CRL} AND number < :number"""  # noqa: S608 - as above
+)
+_PIECES = DriverStatement(
+    "SELECT content FROM crl_pieces WHERE tenant = :this_tenant AND sha256 = :sha256 ORDER BY number"
+)
+_COUNT_PIECES = DriverStatement(
+    "SELECT count(*) FROM crl_pieces WHERE tenant = :this_tenant AND sha256 = :sha256"
+)
+_ADD_PIECE = DriverStatement(
+    """INSERT INTO crl_pieces (tenant, sha256, number, content) VALUES (:tenant, :sha256, :number, :content)
+    ON CONFLICT DO NOTHING"""
+)
+_FORGET_FIRST_PIECE = DriverStatement(
+    "DELETE FROM crl_pieces WHERE tenant = :this_tenant AND sha256 = :sha256 AND number = 0"
+)
+_FORGET_PIECES = DriverStatement(
+    """DELETE FROM crl_pieces WHERE tenant = :this_tenant AND (sha256, number) IN (
+        SELECT sha256, number FROM crl_pieces
+        WHERE tenant = :this_tenant AND sha256 NOT IN (SELECT sha256 FROM crl_heads WHERE tenant = :this_tenant)
+        ORDER BY sha256, number LIMIT :most)"""
 )
 
 _OCSP = DriverStatement(
@@ -176,7 +197,17 @@ class SqlStatus:
     def crl(self, authority_id: str, partition: str = "") -> CrlRecord | None:
         """Return the newest CRL of that authority and partition."""
         row = self._transaction.driver_row(_CRL, authority_id=authority_id, partition=partition)
-        return None if row is None else _crl(row[:-1], row[-1])
+        if row is None:
+            return None
+        pieces = self._transaction.driver_rows(_PIECES, sha256=row[-1])
+        der = b"".join(bytes(content) for (content,) in pieces)
+        if hashlib.sha256(der).hexdigest() != row[-1]:
+            raise IntegrityError(
+                "crl-damaged",
+                f"the stored CRL {row[3]} of {authority_id} is not the one that was signed",
+                hint="restore the last backup; or hold a certificate and release it, and `serve` makes the next CRL",
+            )
+        return _crl(row[:-1], der)
 
     def crl_heads(self, authority_id: str) -> list[CrlRecord]:
         """Return the newest CRL of every partition, without its bytes."""
@@ -191,11 +222,29 @@ class SqlStatus:
     def store_crl(self, crl: CrlRecord) -> None:
         """Replace the CRL if its number grows: one statement compares and sets."""
         self._transaction.require_writable(crl.tenant)
+        pieces = split_crl(crl.der)
+        former = self._transaction.driver_row(_CRL, authority_id=crl.authority_id, partition=crl.partition)
+        self._set_head(crl, pieces[0].sha256)
+        if self._transaction.driver_value(_COUNT_PIECES, sha256=pieces[0].sha256) < len(pieces):
+            self.add_crl_pieces(pieces)
+        if former is not None:  # a short one is gone with it, and needs no further transaction
+            self._transaction.driver_change(_FORGET_FIRST_PIECE, sha256=former[-1])
+
+    def add_crl_pieces(self, pieces: Sequence[CrlPiece]) -> None:
+        """Add pieces of a CRL that is stored later; those that are there already are left."""
+        tenant = self._transaction.tenant
+        self._transaction.driver_write(_ADD_PIECE, [one._asdict() | {"tenant": tenant} for one in pieces])
+
+    def forget_crl_pieces(self, most: int) -> int:
+        """Remove pieces that belong to no stored CRL, at most so many; return how many."""
+        return self._transaction.driver_change(_FORGET_PIECES, most=most)
+
+    def _set_head(self, crl: CrlRecord, sha256: str) -> None:
         values = {
             "authority_id": crl.authority_id,
             "partition": crl.partition,
             "number": crl.number,
-            "der": crl.der,
+            "sha256": sha256,
             "this_update": to_microseconds(crl.this_update),
             "next_update": to_microseconds(crl.next_update),
             "through_seq": crl.through_seq,

@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "de94d00d2fa4f6541a4eb473949a955dc551e3e349f4a24574ca464164eee36c"
+SCHEMA_SHA256 = "05ce3f865fa26f9ec59ab8b418defa671555cc1b7cac07aaabc10a8a2cc296cc"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

@@ -16,8 +16,9 @@ from doorward.authority.status.partitions import partition_names, partition_of
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import NotFound, Unavailable
 from doorward.directory import principals as directory
+from doorward.stores import crl_pieces
 from doorward.stores.records import AuthorityKind, ChangeKind
-from tests.support.interleaving import before_change
+from tests.support.interleaving import ProcessDiedError, before_change, die_at
 from tests.support.ports import NOON
 from tests.support.world import OPERATOR, STATUS_URL, empty_world
 
@@ -294,3 +295,77 @@ def test_all_due_lists_are_one_transaction(world):
         crls.publish_crls(services, crls.due_crls(services, NOON))
     with world.work.read() as stores:
         assert stores.status.crl_heads(stores.authorities.current(AuthorityKind.ISSUING).id) == []
+
+
+def revoked_and_cut(world, monkeypatch, *, piece=64):
+    """Publish a CRL, revoke another certificate, and make pieces small, so that a CRL has several."""
+    monkeypatch.setattr(crl_pieces, "PIECE_BYTES", piece)
+    monkeypatch.setattr(crls, "PIECE_BYTES", piece)
+    former = crls.publish_crls(world.services)[""]
+    held = world.issue("bob")
+    revocation.revoke(world.services, held.record.id, COMPROMISE, OPERATOR)
+    return former, held
+
+
+def count_pieces(world, crl):
+    """Return how many pieces of a CRL are stored."""
+    digest = crl_pieces.split_crl(crl.der)[0].sha256
+    with world.work.read() as stores:
+        return sum(sha256 == digest for sha256, _ in stores.status.state.crl_pieces)
+
+
+def test_a_long_crl_is_stored_in_short_transactions(world, monkeypatch):
+    """No transaction writes or removes more than one piece: a withdrawal waits for one piece at most."""
+    former, held = revoked_and_cut(world, monkeypatch)
+    sizes, real = [], world.work.change
+
+    @contextmanager
+    def change(**how):
+        with real(**how) as stores:
+            before = dict(stores.status.state.crl_pieces)
+            yield stores
+            moved = before.items() ^ stores.status.state.crl_pieces.items()
+            sizes.append(sum(len(content) for _, content in moved))
+
+    world.work.change = change
+    made = crls.publish_crls(world.services)[""]
+    assert held.record.serial in listed(made)
+    assert published_objects.current_crl(world.services) == made
+    assert max(sizes) <= 64
+    assert len(sizes) > len(made.der) / 64
+    assert (count_pieces(world, former), count_pieces(world, made)) == (
+        0,
+        len(crl_pieces.split_crl(made.der)),
+    )
+
+
+def test_a_process_that_dies_while_it_stores_a_crl_leaves_the_former_one(world, monkeypatch):
+    """The next publication removes what it left."""
+    former, _ = revoked_and_cut(world, monkeypatch)
+    for number in (1, 3):
+        real = world.work.change
+        die_at(world, number)
+        with pytest.raises(ProcessDiedError):
+            crls.publish_crls(world.services)
+        world.work.change = real
+        assert published_objects.current_crl(world.services) == former
+    made = crls.publish_crls(world.services)[""]
+    with world.work.read() as stores:
+        stored = {sha256 for sha256, _ in stores.status.state.crl_pieces}
+        every = [*stores.status.state.crls.values()]
+    assert made in every
+    assert stored == {crl_pieces.split_crl(one.der)[0].sha256 for one in every}
+
+
+def test_a_short_crl_is_stored_at_once(world):
+    """It needs no transaction of its own."""
+    crls.publish_crls(world.services)
+    count, real = [], world.work.change
+
+    def change(**how):
+        count.append(1)
+        return real(**how)
+
+    world.work.change = change
+    crls.publish_crls(world.services)
+    assert len(count) == 2  # it, and the look for leftovers
