@@ -106,6 +106,9 @@ class TestDecision:
         assert asked["x-doorward-remote"] == f"{local[0]}:{local[1]}"
         assert asked["x-doorward-local"] == f"{remote[0]}:{remote[1]}"
         assert len(asked["x-doorward-chain"].split(",")) == 2
+        assert not {"x-forwarded-for", "x-envoy-internal"} & set(
+            asked
+        )  # nothing of the machine's own addresses
         source = door.authorizer.requests[-1].attributes.source
         assert source.certificate.startswith("-----BEGIN%20CERTIFICATE")
 

@@ -59,6 +59,27 @@ def test_what_an_encoder_makes(
             assert ours(decoder, block) == [(name, value) for name, value, _ in octets]
 
 
+texts = st.text("abc", min_size=1, max_size=3)
+same = st.lists(st.tuples(texts, texts), max_size=4)
+
+
+@given(
+    begin=same,
+    rest=st.lists(st.tuples(st.integers(0, 4), same), min_size=2, max_size=6),
+    huffman=st.booleans(),
+)
+def test_blocks_that_begin_alike(
+    begin: list[tuple[str, str]], rest: list[tuple[int, list[tuple[str, str]]]], *, huffman: bool
+) -> None:
+    """Without a table, blocks may begin with the same fields, with some of them, or with others: each gives what the library finds."""
+    encoder, library = Encoder(), Decoder(LIST_BYTES)
+    decoder = HeaderDecoder(FieldMemo(most=8, changing={"a"}), LIST_BYTES)
+    encoder.header_table_size = 0
+    for count, others in rest:
+        block = encoder.encode([*begin[:count], *others], huffman=huffman)
+        assert ours(decoder, block) == theirs(library, block)
+
+
 pieces = st.one_of(
     st.binary(max_size=6),
     st.integers(0x80, 0xFF).map(lambda octet: bytes((octet,))),
@@ -144,6 +165,83 @@ class TestTable:
         found = decoder.decode(b"\xbe")
         assert found is not None
         assert found[0][:2] == ("a", "v" * 896)
+
+
+class TestBegin:
+    """The fields with which the blocks of a peer begin."""
+
+    BEGIN = b"\x20\x00\x01a\x01b", b"\x00\x01a\x01b\x00\x01n\x01"
+
+    def decoder(self, list_bytes: int = LIST_BYTES) -> HeaderDecoder:
+        """A decoder that has read two blocks that begin with the same field."""
+        decoder = HeaderDecoder(FieldMemo(changing={"n"}), list_bytes)
+        decoder.forbid_table()
+        assert ours(decoder, self.BEGIN[0]) == [(b"a", b"b")]
+        for value in (b"1", b"2"):
+            assert ours(decoder, self.BEGIN[1] + value) == [(b"a", b"b"), (b"n", value)]
+        return decoder
+
+    def test_a_returned_list_is_not_shared(self) -> None:
+        """What a caller does with the fields of one block changes no later one."""
+        decoder = self.decoder()
+        first = decoder.decode(self.BEGIN[1] + b"3")
+        assert first is not None
+        first.clear()
+        assert ours(decoder, self.BEGIN[1] + b"4") == [(b"a", b"b"), (b"n", b"4")]
+
+    def test_they_count(self) -> None:
+        """A list that is too long is refused, however it begins."""
+        decoder = self.decoder(2 * 34 + 10)
+        assert decoder.decode(self.BEGIN[1] + b"3" + b"\x00\x01c\x01d") is None
+
+    def test_a_block_that_ends_within_them(self) -> None:
+        """It is refused as any block that ends within a field."""
+        assert ours(self.decoder(), self.BEGIN[1][:4]) is None
+
+    def test_a_size_of_the_table_may_come_first(self) -> None:
+        """A block that begins by giving up the table again has the same fields behind it."""
+        decoder = self.decoder()
+        assert ours(decoder, b"\x20" + self.BEGIN[1] + b"5") == [(b"a", b"b"), (b"n", b"5")]
+        assert ours(decoder, b"\x21" + self.BEGIN[1] + b"5") is None
+
+    def test_they_are_put_into_a_table(self) -> None:
+        """What was learned without a table is not used with one: the peer counts on each entry of its table."""
+        decoder = HeaderDecoder(FieldMemo(changing={"n"}), LIST_BYTES)
+        for block in (
+            b"\x20\x40\x01a\x01b",
+            b"\x40\x01a\x01b\x00\x01n\x011",
+            b"\x40\x01a\x01b\x00\x01n\x012",
+        ):
+            assert ours(decoder, block) is not None
+        assert ours(decoder, b"\x3f\xe1\x1f") == []
+        assert ours(decoder, b"\x40\x01a\x01b\x00\x01n\x013") == [(b"a", b"b"), (b"n", b"3")]
+        assert ours(decoder, b"\xbe") == [(b"a", b"b")]
+
+    def test_sizes_of_the_table_are_none(self) -> None:
+        """A size that was allowed once is judged each time that it is sent."""
+        decoder = HeaderDecoder(FieldMemo(changing={"n"}), LIST_BYTES)
+        block = b"\x3f\xe1\x1f\x20\x00\x01a\x01b\x00\x01n\x01"
+        for value in (b"1", b"2"):
+            assert ours(decoder, block + value) == [(b"a", b"b"), (b"n", value)]
+        decoder.forbid_table()
+        assert ours(decoder, block + b"3") is None
+
+    def test_entries_of_a_table_are_none(self) -> None:
+        """A reference to an entry means something else later, and nothing once the table was given up."""
+        decoder = HeaderDecoder(FieldMemo(changing={"n"}), LIST_BYTES)
+        for block in (b"\x40\x01a\x01b", b"\xbe\x00\x01n\x011", b"\xbe\x00\x01n\x012", b"\x20"):
+            assert ours(decoder, block) is not None
+        assert ours(decoder, b"\xbe\x00\x01n\x013") is None
+
+
+def test_values_that_change_are_not_remembered() -> None:
+    """Fields with another value in each call push no other one out of the memo."""
+    memo = FieldMemo(most=3, changing={"n"})
+    decoder, encoder = HeaderDecoder(memo, LIST_BYTES), Encoder()
+    encoder.header_table_size = 0
+    for number in range(20):
+        decoder.decode(encoder.encode([("a", "b"), ("n", str(number)), ("c", "d")]))
+    assert sorted(name for name, _, _ in memo.fields.values()) == ["a", "c"]
 
 
 def test_the_memo_is_bounded() -> None:

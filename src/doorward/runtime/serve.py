@@ -54,7 +54,7 @@ from doorward.web.serving import SocketPath, TcpAddress, WebServer
 
 SYSTEM = "system"
 SEQUENCED_AT_ONCE = 1000
-SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 0.8
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 0.8
 """Between two looks for events to be sequenced. The pause doubles while there are none: an idle installation stays idle, and the
 first event after a silence waits at most so long."""
 

@@ -27,6 +27,7 @@ import structlog
 
 from doorward.core.errors import MalformedInput
 from doorward.core.ports import Clock
+from doorward.enforcement.envoy.names import AuthorizerMetadata
 from doorward.gateway.access_log.counting import LogLimiter
 from doorward.gateway.authorizer.anonymous import is_whole
 from doorward.gateway.authorizer.calls import Answerer, Call, CheckResult
@@ -59,6 +60,9 @@ PENDING = 4_096
 is there: otherwise a peer that opens and resets streams could have any number judged (CVE-2023-44487)."""
 CALL_SECONDS = 10.0
 """For a call that does not say how long it waits, and at most; Envoy says 5 s."""
+
+_CHANGING = frozenset({AuthorizerMetadata.CONNECTION.value, AuthorizerMetadata.REMOTE.value})
+"""Metadata with another value in each call."""
 
 _TICK_SECONDS = 0.5
 _AGAIN_SECONDS = 0.2
@@ -109,7 +113,7 @@ class AuthorizerLoop:
         self._clock = clock
         self._admits = admits
         self._log_limiter = LogLimiter(clock)
-        self._memo = FieldMemo()
+        self._memo = FieldMemo(changing=_CHANGING)
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._peers: dict[int, Peer] = {}
         self._waiting: dict[_Reply, None] = {}

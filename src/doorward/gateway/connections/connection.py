@@ -154,7 +154,10 @@ class LiveConnection(PendingConnection):
     def ends_at(self) -> datetime:
         """When it must end, UTC: at its deadline, with its last session, or when time alone takes a permission away."""
         loses_at = self.permissions.loses_at if self.permissions is not None else None
-        return min(one for one in (self.deadline, loses_at, self.sessions.last_end) if one is not None)
+        last_end = self.sessions.last_end
+        if loses_at is None and last_end is None:  # nearly always
+            return self.deadline
+        return min(one for one in (self.deadline, loses_at, last_end) if one is not None)
 
     @property
     def changes_at(self) -> datetime | None:

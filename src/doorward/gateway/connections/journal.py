@@ -123,7 +123,8 @@ def _values_of(names: Sequence[str]) -> Callable[[LiveConnection], tuple[Any, ..
 
 
 _kept, _own, _shared = _values_of(tuple(_KEPT)), _values_of(_OWN), _values_of(_SHARED)
-_OWN_ROWS = tuple((_KEPT[name][0], _KEPT[name][1]) for name in _OWN)
+_OWN_FORMAT = ",".join(f'"{_KEPT[name][0]}":%s' for name in _OWN)
+_OWN_WRITERS = tuple(_KEPT[name][1] for name in _OWN)
 
 
 def is_same_entry(one: LiveConnection, other: LiveConnection) -> bool:
@@ -133,13 +134,8 @@ def is_same_entry(one: LiveConnection, other: LiveConnection) -> bool:
 
 def render_entry(connection: LiveConnection) -> bytes:
     """Return the line of an admitted connection."""
-    own = ",".join(
-        [
-            f'"{key}":{_dump(write(value))}'
-            for (key, write), value in zip(_OWN_ROWS, _own(connection), strict=True)
-        ]
-    )
-    return f"{{{own},{_render_shared(_shared(connection))}\n".encode()
+    values = [_dump(write(value)) for write, value in zip(_OWN_WRITERS, _own(connection), strict=True)]
+    return f"{{{_OWN_FORMAT % tuple(values)},{_render_shared(_shared(connection))}\n".encode()
 
 
 def _dump(value: str | float) -> str:

@@ -35,6 +35,7 @@ _QUERY = struct.Struct("=BBBBI")  # struct inet_diag_req_v2 before its socket id
 _IDENTITY = struct.Struct("=2s2s16s16sIII")  # struct inet_diag_sockid: ports, addresses, interface, cookie
 _ANSWER = struct.Struct("=BBxx2s2s16s16sIIIxxxxxxxxxxxxII")  # struct inet_diag_msg
 _BRIEF = struct.Struct("=BBxx2s2s16s16xIII")  # its beginning, enough to skip a socket cheaply
+_WHOLE = struct.Struct("=IHHIIBBBBI2s2s16s16sIII")  # header, query and identity together
 _ERRNO = struct.Struct("=i")
 _PORT = struct.Struct("!H")
 _ONE_ANSWER_BYTES = 2048  # an inet_diag_msg is 72 bytes; small attributes may follow
@@ -148,10 +149,7 @@ def _find_some(pairs: Sequence[tuple[Endpoint, Endpoint]]) -> list[SocketFacts |
     for place, (local, remote) in enumerate(pairs):
         number = _channel.next_sequence()
         places[number] = place
-        body = _query(local, remote, _NO_COOKIE)
-        requests.append(
-            _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _REQUEST, number, 0) + body
-        )
+        requests.append(_render_look_up(local, remote, number))
     netlink.send(b"".join(requests))
     found: list[SocketFacts | Unavailable | None] = [None] * len(pairs)
     while places:
@@ -166,9 +164,14 @@ def _found(answer: int, payload: bytes, remote: Endpoint) -> SocketFacts | Unava
     try:
         if answer == _NLMSG_ERROR:
             _raise_refusal(payload)
-        return _matching(_facts(payload), remote)
+        return None if _is_listening(payload) else _matching(_facts(payload), remote)
     except OSError as error:
         return None if error.errno == errno.ENOENT else _unavailable(error)
+
+
+def _is_listening(answer: bytes) -> bool:
+    """Return whether the kernel names the listener: it does so for each connection that has ended."""
+    return len(answer) >= _ANSWER.size and answer[1] == TcpState.LISTEN
 
 
 def _matching(facts: SocketFacts, remote: Endpoint) -> SocketFacts | None:
@@ -300,6 +303,29 @@ def _query(local: Endpoint, remote: Endpoint, cookie: int) -> bytes:
         local.scope or remote.scope,
         cookie & 0xFFFF_FFFF,
         cookie >> 32,
+    )
+
+
+def _render_look_up(local: Endpoint, remote: Endpoint, number: int) -> bytes:
+    """Return the whole request for one connection: what `_query` gives, behind its header, packed at once."""
+    return _WHOLE.pack(
+        _WHOLE.size,
+        _SOCK_DIAG_BY_FAMILY,
+        _REQUEST,
+        number,
+        0,
+        socket.AF_INET if len(local.address) == V4_BYTES else socket.AF_INET6,
+        socket.IPPROTO_TCP,
+        0,
+        0,
+        _ANY_STATE,
+        _PORT.pack(local.port),
+        _PORT.pack(remote.port),
+        local.address,
+        remote.address,
+        local.scope or remote.scope,
+        0xFFFF_FFFF,
+        0xFFFF_FFFF,
     )
 
 

@@ -1,7 +1,8 @@
 """Header blocks of the peer: HPACK, decoded.
 
 We announce a table of size 0. A peer that does so has no state, and most of its fields are the same in each call: a memo by
-their octets finds them. A field is its own end, so octets that are one field are that field wherever they stand. Until the
+their octets finds them. A field is its own end, so octets that are one field are that field wherever they stand. For the same reason
+the fields with which each block of a peer begins are remembered together, up to the first one that was new. Until the
 peer has heard of our table size, the dynamic table is kept as the standard says.
 A block is decoded to its end also if it is too long to be kept: otherwise the table would differ from the peer's.
 Standard: RFC 7541.
@@ -12,6 +13,8 @@ Not here: which fields a request must have (fields).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
+from typing import NamedTuple
 
 from hpack.table import HeaderTable
 
@@ -41,17 +44,21 @@ class FieldMemo:
     Args:
         most: fields; with one more, all are forgotten.
         longest: octets of a field that is kept.
+        changing: names of fields with another value in each call, which are not kept.
     """
 
-    def __init__(self, most: int = 4096, longest: int = 512) -> None:
+    def __init__(
+        self, most: int = 4096, longest: int = 512, *, changing: Collection[str] = frozenset()
+    ) -> None:
         self.fields: dict[bytes, Field] = {}
+        self._changing = changing
         self._most = most
         self._longest = longest
         self._names: dict[bytes, str] = {}
 
     def keep(self, octets: bytes, field: Field) -> None:
         """Keep a field; its name must stand in the octets, or in the static table."""
-        if len(octets) <= self._longest:
+        if len(octets) <= self._longest and field[0] not in self._changing:
             if len(self.fields) >= self._most:
                 self.fields.clear()
             self.fields[octets] = field
@@ -72,6 +79,14 @@ class FieldMemo:
         return name
 
 
+class _Begin(NamedTuple):
+    """Octets with which blocks begin, their fields, and the size of these as RFC 9113 section 6.5.2 counts it."""
+
+    octets: bytes
+    fields: list[Field]
+    size: int
+
+
 class HeaderDecoder:
     """Decodes the blocks of one peer, in the order in which they were sent.
 
@@ -87,6 +102,7 @@ class HeaderDecoder:
         self._bytes = 0
         self._most = FIRST_TABLE_BYTES
         self._allowed = FIRST_TABLE_BYTES
+        self._begin = _Begin(b"", [], 0)
 
     def forbid_table(self) -> None:
         """The peer has acknowledged our settings: its next block must give up the table, if it has one."""
@@ -104,10 +120,17 @@ class HeaderDecoder:
             raise ConnectionFailed(ErrorCode.COMPRESSION_ERROR, "a header block cannot be decoded") from None
 
     def _decode(self, block: bytes) -> list[Field] | None:
-        at = self._resize(block)
+        begin = self._begin
+        if begin.octets and not self._most and block.startswith(begin.octets):
+            start, at = 0, len(begin.octets)
+            known_to = at
+            fields, room = begin.fields.copy(), self._list_bytes - begin.size
+        else:
+            start = at = self._resize(block)
+            known_to = 0
+            fields, room = [], self._list_bytes
         end = len(block)
-        fields: list[Field] = []
-        room = self._list_bytes
+        new_at = 0
         known = self._memo.fields.get
         while at < end:
             first = block[at]
@@ -122,6 +145,9 @@ class HeaderDecoder:
                 stop = value_at + 1 + (block[value_at] & _LENGTH) if value_at < end else end
                 found = known(block[at:stop])
                 if found is None:
+                    if not new_at and at > known_to and not start and not self._most and room >= 0:
+                        self._begin = _Begin(block[:at], fields.copy(), self._list_bytes - room)
+                    new_at = new_at or at
                     field, at = self._literal(block, at)
                 else:
                     field, at = found, stop
