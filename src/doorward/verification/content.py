@@ -35,16 +35,26 @@ def read_content(
         policies: its own policies, dotted; None if it has no such extension.
         key: its public key; None if the key is of an unknown kind.
     """
-    opaque = {one.value[:1] for one in names if isinstance(one, OpaqueName)}
-    mailboxes = None
-    if not any(
-        isinstance(one, x509.OtherName) and one.type_id.dotted_string == _SMTP_UTF8_MAILBOX for one in names
-    ):
-        mailboxes = _spell(names, x509.RFC822Name, spell_mailbox, undecoded=bytes((_MAILBOX_TAG,)) in opaque)
+    dns: list[str] = []
+    mailboxes: list[str] = []
+    uris: list[str] = []
+    undecoded: set[int] = set()  # tags of kinds with a name that is not text
+    for one in names:
+        match one:
+            case x509.UniformResourceIdentifier():
+                uris.append(one.value)
+            case x509.DNSName():
+                dns.append(one.value)
+            case x509.RFC822Name():
+                mailboxes.append(one.value)
+            case OpaqueName():
+                undecoded.update(one.value[:1])
+            case x509.OtherName() if one.type_id.dotted_string == _SMTP_UTF8_MAILBOX:
+                undecoded.add(_MAILBOX_TAG)
     return CertificateContent(
-        dns=_spell(names, x509.DNSName, spell_dns, undecoded=bytes((_DNS_TAG,)) in opaque),
-        mailboxes=mailboxes,
-        uris=_spell(names, x509.UniformResourceIdentifier, spell_uri, undecoded=bytes((_URI_TAG,)) in opaque),
+        dns=None if _DNS_TAG in undecoded else _spell(dns, spell_dns),
+        mailboxes=None if _MAILBOX_TAG in undecoded else _spell(mailboxes, spell_mailbox),
+        uris=None if _URI_TAG in undecoded else _spell(uris, spell_uri),
         policies=determine_policies(policies or ()),
         key=_name_key(key),
     )
@@ -56,15 +66,8 @@ def determine_policies(policies: Iterable[str]) -> frozenset[str] | None:
     return None if ANY_POLICY in found else found
 
 
-def _spell(
-    names: Sequence[x509.GeneralName],
-    kind: type[x509.RFC822Name | x509.DNSName | x509.UniformResourceIdentifier],
-    spell: Callable[[str], str],
-    *,
-    undecoded: bool,
-) -> tuple[str, ...] | None:
-    found = [one.value for one in names if isinstance(one, kind)]
-    if undecoded or len(found) > NAMES_LIMIT:
+def _spell(found: list[str], spell: Callable[[str], str]) -> tuple[str, ...] | None:
+    if len(found) > NAMES_LIMIT:
         return None
     try:
         return tuple(dict.fromkeys(map(spell, found)))

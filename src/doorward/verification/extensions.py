@@ -14,7 +14,7 @@ _T = TypeVar("_T", bound=x509.ExtensionType)
 
 
 class Extensions:
-    """The extensions as the library read them; `present` and `critical` are dotted object identifiers.
+    """The extensions as the library read them; each type has one object identifier.
 
     Args:
         certificate: parsed by the library; its extensions are parsed in this constructor.
@@ -24,12 +24,21 @@ class Extensions:
     """
 
     def __init__(self, certificate: x509.Certificate) -> None:
-        every = [(one.oid.dotted_string, one) for one in certificate.extensions]
-        self._values = {dotted: one.value for dotted, one in every}
-        self.present = frozenset(self._values)
-        self.critical = frozenset(dotted for dotted, one in every if one.critical)
+        self._every = tuple(certificate.extensions)
+        values = [one.value for one in self._every]
+        self._values = {type(one): one for one in values}
+
+    @property
+    def present(self) -> frozenset[str]:
+        """The dotted object identifiers of all."""
+        return frozenset(one.oid.dotted_string for one in self._every)
+
+    @property
+    def critical(self) -> frozenset[str]:
+        """Those of the critical ones."""
+        return frozenset(one.oid.dotted_string for one in self._every if one.critical)
 
     def find(self, kind: type[_T]) -> _T | None:
         """Return the extension of a type, or None."""
-        value = self._values.get(kind.oid.dotted_string)
+        value = self._values.get(kind)
         return value if isinstance(value, kind) else None

@@ -35,7 +35,9 @@ def claims_own_name(texts: Iterable[str], trust_domain: str) -> bool:
         texts: the names of a certificate as text; percent-encoded or not.
         trust_domain: ours, in lower case.
     """
-    return any(host == trust_domain for text in texts for host in _list_hosts(_fold(text)))
+    return any(
+        host == trust_domain for text in map(_fold, texts) if _SCHEME in text for host in _list_hosts(text)
+    )
 
 
 def _fold(text: str) -> str:
@@ -48,7 +50,8 @@ def _fold(text: str) -> str:
         text = unicodedata.normalize("NFKC", text)
     if not (text.isascii() and text.isprintable()):  # no printable character of ASCII is invisible
         text = "".join(one for one in text if _is_seen(one))
-    return text.casefold().translate(_DOTS)
+    text = text.casefold()
+    return text.replace("\\", "/") if text.isascii() else text.translate(_DOTS)
 
 
 def _is_seen(character: str) -> bool:

@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import lru_cache
 
 from doorward.core.certificate import CertificateContent, CertificateFacts
 from doorward.core.entities import Outcome, Principal, Reason, Verdict
@@ -46,6 +47,7 @@ from doorward.verification.path.building import WorkBudget, judge_path
 from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.path.conformance import PathInputs
 from doorward.verification.path.rules import CertificationPathFault
+from doorward.verification.path.signatures import Strength
 from doorward.verification.path.store import TrustStore
 from doorward.verification.path.validation import CertificationPath, list_valid_policies
 from doorward.verification.revocation.crl_judging import CrlRules
@@ -136,22 +138,28 @@ class PartnerTrust:
     @property
     def crl_rules(self) -> CrlRules:
         """How its CRLs are judged."""
-        return CrlRules(strength=self.inputs.strength, grace=self.max_staleness)
+        return _make_rules(self.inputs.strength, self.max_staleness)[0]
 
     @property
     def ocsp_rules(self) -> OcspRules:
         """How OCSP responses about its certificates are judged."""
-        return OcspRules(strength=self.inputs.strength, grace=self.max_staleness)
+        return _make_rules(self.inputs.strength, self.max_staleness)[1]
 
     def status_sources(self, evidence_index: EvidenceIndex) -> StatusSources:
         """Return the sources for the status of its certificates, with this evidence."""
+        crl_rules, ocsp_rules = _make_rules(self.inputs.strength, self.max_staleness)
         return StatusSources(
             evidence_index=evidence_index,
             store=self.store,
             inputs=self.inputs,
-            crl_rules=self.crl_rules,
-            ocsp_rules=self.ocsp_rules,
+            crl_rules=crl_rules,
+            ocsp_rules=ocsp_rules,
         )
+
+
+@lru_cache(maxsize=256)  # each judgement needs them, and they never change
+def _make_rules(strength: Strength, grace: timedelta) -> tuple[CrlRules, OcspRules]:
+    return CrlRules(strength=strength, grace=grace), OcspRules(strength=strength, grace=grace)
 
 
 FindPrincipal = Callable[[PartnerTrust, str], Principal | None]

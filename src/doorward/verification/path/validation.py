@@ -120,6 +120,8 @@ def list_valid_policies(path: CertificationPath, inputs: PathInputs) -> frozense
 
     Standard: RFC 5280 section 6.1.6, the user-constrained-policy-set, as the first authority calls them.
     """
+    if any(one.policies is None for one in path[:-1]):
+        return frozenset()  # 6.1.3 (e): one certificate without policies ends the graph
     _, graph = _process_policies(path, inputs, ComparisonBudget())
     return graph.user_constrained_policies()
 

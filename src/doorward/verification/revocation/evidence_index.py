@@ -84,6 +84,8 @@ class EvidenceIndex:
         self, certificate: PathCertificate, issuer: PathCertificate
     ) -> RecordedRevocation | None:
         """Return the recorded revocation of a certificate, or None."""
+        if not self._recorded:
+            return None
         return self._recorded.get((hashlib.sha256(issuer.key_bits).hexdigest(), certificate.serial))
 
     def has_unusable(self, certificate: PathCertificate, issuer: PathCertificate | None = None) -> bool:
