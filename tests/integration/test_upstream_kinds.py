@@ -24,7 +24,7 @@ from doorward.gateway.forbidden_upstreams import ForbiddenUpstreams
 from doorward.gateway.publishing.upstream_files import UpstreamReader
 from doorward.gateway.publishing.upstream_watch import WatchedUpstream, probe_upstream
 from doorward.policy.model import AppPolicy, Document, HttpUpstream, Scheme, UpstreamTls
-from tests.support.attacks import altered, without
+from tests.support.attacks import altered, changed, without
 from tests.support.certificates.issuing import CertifiedKey
 from tests.support.compiled_door import CompiledDoor, launched, open_door
 from tests.support.door_site import IDS, DoorSite, allow, echo_upstream, id_of
@@ -35,6 +35,20 @@ from tests.support.resources import Resources
 from tests.support.servers import accepting
 
 APPS = {name: (allow("all", "tellers", "/a/**"), allow("root", "tellers", "/")) for name in IDS}
+KEPT_PATIENCE_SECONDS = 45.0
+"""Ten times as long as the door keeps an idle connection, and less than the minute that it kept it before."""
+
+PATIENT = changed(
+    *("clusters", IDS["pay"], "typed_extension_protocol_options"),
+    *(
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "common_http_protocol_options",
+        "idle_timeout",
+    ),
+    to="600s",
+)
+"""On a busy machine a test may take longer than the door keeps an idle connection, which `pay` is to close."""
+
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
@@ -70,8 +84,8 @@ class Fickle:
 
 
 @contextmanager
-def tls_echo(folder: Path, ca: CertifiedKey, *names: str) -> Iterator[int]:
-    """Serve HTTPS that asks for a client certificate and answers with its subject: the port."""
+def tls_echo(folder: Path, ca: CertifiedKey, *names: str, kept: set[ssl.SSLSocket]) -> Iterator[int]:
+    """Serve HTTPS that asks for a client certificate and answers with its subject: the port; `kept` has who got an answer."""
     now = datetime.now(UTC)
     dates = {"not_before": now.replace(year=now.year - 1), "not_after": now.replace(year=now.year + 1)}
     issued = ca.server(*names, **dates)
@@ -86,8 +100,10 @@ def tls_echo(folder: Path, ca: CertifiedKey, *names: str) -> Iterator[int]:
     def serve(peer: ssl.SSLSocket) -> None:
         with peer, suppress(OSError):
             while b"\r\n\r\n" in peer.recv(65536):
+                kept.add(peer)
                 shown = str((peer.getpeercert() or {}).get("subject", "nobody")).encode()
                 peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(shown), shown))
+        kept.discard(peer)
 
     def accept() -> None:
         while True:
@@ -147,6 +163,8 @@ class Street:
     fickle: Fickle
     watched: tuple[WatchedUpstream, ...]
     resources: Resources
+    kept: set[ssl.SSLSocket]
+    """Connections of the door to `tls` that are open after an answer."""
 
     def get(self, path: str = "/", *, app: str = "pay", **more: object) -> int:
         """Send one request on a connection of its own."""
@@ -172,7 +190,8 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
         fickle = Fickle()
         stack.enter_context(fickle.serving())
         site = DoorSite(folder, echo)
-        port = stack.enter_context(tls_echo(folder, site.stranger, "*.internal.test"))
+        kept: set[ssl.SSLSocket] = set()
+        port = stack.enter_context(tls_echo(folder, site.stranger, "*.internal.test", kept=kept))
         (folder / "ca.pem").write_bytes(site.stranger.pem)
         me = folder / "me"
         me.mkdir()
@@ -198,9 +217,9 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
         authorizer = ToyAuthorizer()
         authorizer.answers = {IDS[name]: facts_of(id_of(name, rules[0])) for name, rules in APPS.items()}
         door = stack.enter_context(
-            open_door(site, apps=APPS, authorizer=authorizer, upstream_files=grounds.files)
+            open_door(site, PATIENT, apps=APPS, authorizer=authorizer, upstream_files=grounds.files)
         )
-        yield Street(door, fickle, reader.watched(), door.resources)
+        yield Street(door, fickle, reader.watched(), door.resources, kept)
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +234,7 @@ def careless(street: Street) -> Iterator[Street]:
     host = ("routes", IDS["pay"], "virtual_hosts", 0)
     resources = altered(
         site.resources(APPS, upstream_files={one.name: one.files for one in street.watched if one.files}),
+        PATIENT,
         without(*tls, "validation_context", "match_typed_subject_alt_names"),
         without(*host, "per_request_buffer_limit_bytes"),
         without(*host, "retry_policy", "retriable_request_headers"),
@@ -223,7 +243,7 @@ def careless(street: Street) -> Iterator[Street]:
     run.folder = folder
     with Offering(folder / "ads" / "s").serving(resources) as offering, launched(resources, run) as envoy:
         door = CompiledDoor(site, street.door.authorizer, envoy, resources, offering)
-        yield Street(door, street.fickle, (), resources)
+        yield Street(door, street.fickle, (), resources, street.kept)
 
 
 class TestKeptConnections:
@@ -247,6 +267,11 @@ class TestKeptConnections:
         before = len(street.fickle.heads)
         assert street.door.site.ask(method, "/", body=body).status == 503
         assert len(street.fickle.heads) == before + 1
+
+    def test_an_idle_one_is_closed_by_the_door(self, street: Street) -> None:
+        """The application never closes a connection, and sees the end of each one on which no further request comes."""
+        assert street.get(app="tls") == 200
+        assert eventually(lambda: not street.kept, KEPT_PATIENCE_SECONDS)
 
     def test_what_came_before_the_answer_counts_as_its_begin(self, street: Street) -> None:
         """RFC 9110 section 15.2: after an interim answer the request is not sent again."""

@@ -62,7 +62,14 @@ _PASSIVE_HEALTH: dict[str, Any] = {
     },
     "common_lb_config": {"healthy_panic_threshold": {"value": 0.0}},
 }
+_KEPT_IDLE = timedelta(seconds=4)
+"""How long a kept connection of HTTP/1.1 may be idle: less than in common servers, many of which close after 5 s.
+
+If the server closes it at the moment of a request, a request that must not be sent twice gets 503 (docs/design/0041)."""
+
 _IDLE = timedelta(seconds=60)
+"""The same of HTTP/2, where GOAWAY says which requests were not read (RFC 9113 section 6.8)."""
+
 _DNS_REFRESH = timedelta(seconds=5)
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -165,7 +172,8 @@ def _cluster(
         },
     }
     if protocol is not None:
-        options = {"common_http_protocol_options": {"idle_timeout": render_duration(_IDLE)}, **protocol}
+        idle = _IDLE if "http2_protocol_options" in protocol["explicit_http_config"] else _KEPT_IDLE
+        options = {"common_http_protocol_options": {"idle_timeout": render_duration(idle)}, **protocol}
         cluster["typed_extension_protocol_options"] = {
             _OPTIONS: build_typed(_OPTIONS.removeprefix("envoy."), **options)
         }

@@ -57,6 +57,20 @@ def test_the_authorizer_is_asked_over_its_socket() -> None:
     assert list(every(cluster, "explicit_http_config")) == [{"http2_protocol_options": {}}]
 
 
+@pytest.mark.parametrize(
+    ("cluster", "idle"),
+    [
+        (build_upstream("app_a", UnixUpstream(path="/run/a.sock"), LIMITS), "4s"),
+        (build_upstream("app_a", HttpUpstream(host="::1", port=81), LIMITS), "4s"),
+        (build_upstream("app_a", HttpUpstream(host="::1", port=81, scheme=Scheme.H2C), LIMITS), "60s"),
+        (build_authorizer(PATHS, LIMITS), "60s"),
+    ],
+)
+def test_envoy_closes_a_kept_connection_before_the_server(cluster: dict[str, Any], idle: str) -> None:
+    """RFC 9112 section 9.3.1: common servers of HTTP/1.1 close after 5 s; HTTP/2 says what was not read."""
+    assert list(every(cluster, "idle_timeout")) == [idle]
+
+
 def test_clusters_are_sorted_and_bounded() -> None:
     """One an application and one for enrolment, none with Envoy's small default limits."""
     clusters = build_resources(small_plan()).clusters
