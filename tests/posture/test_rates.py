@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from doorward.enforcement.envoy.rate_limit import BURST_SECONDS
+from doorward.enforcement.envoy.rate_limit import ANONYMOUS_PER_SECOND, BURST_SECONDS
 from doorward.gateway.authorizer.anonymous import ANONYMOUS_FACTS
-from tests.support.attacks import HTTP, changed, without
+from tests.support.attacks import HTTP, changed, found, without
 from tests.support.compiled_door import CompiledDoor, CompiledDoors, Kept
+from tests.support.door_site import APPS
 from tests.support.envoy_process import facts_of
 
 pytestmark = pytest.mark.xdist_group("posture-rates")
@@ -86,6 +87,23 @@ class TestJudgement:
         off = changed("layered_runtime", "layers", 0, "static_layer", FORMATTED, to=False)
         with doors.open(*BUCKETS, SHARED, bootstrap=(off,), **OPENED) as door:
             assert [door.ask("/share/x") for _ in range(6)] == [200] * 5 + [429]
+
+    def test_who_has_a_bucket_takes_nothing_of_the_shared_one(self, doors: CompiledDoors) -> None:
+        """Otherwise all certificates of a door together would have the rate of one stranger."""
+        with doors.open(SHARED, **OPENED) as door:
+            for said in ("1", "0", ""):
+                door.authorizer.facts = {**facts_of(), "judged": said}
+                assert {door.ask("/share/x") for _ in range(8)} == {200}
+
+    def test_the_shared_bucket_is_a_strangers(self, doors: CompiledDoors) -> None:
+        """As compiled, it has the rate of one source without a good certificate."""
+        listeners = list(doors.site.resources(APPS).listeners)
+        filters = found({"listeners": listeners}, *RATE, "typed_config")
+        assert filters
+        for one in filters:
+            known, anonymous, unknown = (each["token_bucket"] for each in one["descriptors"])
+            assert one["token_bucket"] == anonymous == unknown
+            assert anonymous["tokens_per_fill"] == ANONYMOUS_PER_SECOND < known["tokens_per_fill"]
 
     def test_without_a_shared_bucket_another_word_is_not_limited(self, doors: CompiledDoors) -> None:
         """Nothing else stops it."""
