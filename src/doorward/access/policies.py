@@ -155,12 +155,13 @@ def _apply(
     actor: str,
     expected_number: int | None,
 ) -> ApplyResult:
+    with services.work.read() as stores:  # before the change, because others wait while it is open
+        findings = _find(stores, document)
     now = services.clock.now()
     with services.work.change() as stores:
         _check_fit(require_tenant(stores), document, file=file)
         current, number = current_document(stores)
         _check_number(number, expected_number)
-        findings = _find(stores, document)
         latest = stores.revisions.latest()
         if latest is not None and document == current:
             return ApplyResult(
