@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from bench import seeding
 from bench.installation import Door
@@ -20,12 +21,16 @@ from bench.machine import MEASURED, ROOT, on_core, pss_mb
 from bench.rows import Goal, Of, Row, single
 from bench.scene import Scene
 from doorward.authority.inventory import find_certificate, list_certificates
+from doorward.authority.revocation import revoke
 from doorward.authority.status.crls import publish_crls
-from doorward.core.certificate import CertificateState
+from doorward.authority.status.partitions import FULL, delta_of
+from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.stores.records import CertificateFilter, CertificateRecord
 from doorward.stores.services import Services
+from tests.support.doorway import ACTOR
 
 LOOKS = 200
+CHANGES = 100
 CONNECTIONS = 1_000
 _PAGE = Goal(number=100, of=Of.OURS, at_most=True)
 _MEMORY = {"gateway": 300, "serve": 400}
@@ -42,6 +47,7 @@ def measure(scene: Scene) -> Iterator[Row]:
     with on_core(MEASURED):
         yield from _lists(door.house.services, scene.count(LOOKS))
         yield _crl(door.house.services)
+        yield _delta(door.house.services)
     door.send("new", 64, scene.count(CONNECTIONS), leaves_each=2)
     yield from _memory(door, seconds)
     yield _command(door)
@@ -115,6 +121,30 @@ def _crl(services: Services) -> Row:
         goal=Goal(number=1.5, of=Of.OURS, at_most=True),
         notes=(
             f"{time.process_time() - cpu:.1f} s of it CPU; {len(made.der) / 1e6:.0f} MB; stored, with its event.",
+        ),
+    )
+
+
+def _delta(services: Services) -> Row:
+    """Publish a CRL that names a delta, revoke some certificates, and measure the delta; remove it afterwards."""
+    services = replace(services, crl_deltas=True)
+    complete = publish_crls(services)[FULL]
+    wanted = CertificateFilter(state=CertificateState.VALID, limit=CHANGES)
+    for one in list_certificates(services, wanted):
+        revoke(services, one.id, RevocationReason.SUPERSEDED, ACTOR)
+    began, cpu = time.perf_counter(), time.process_time()
+    made = publish_crls(services, (delta_of(FULL),))[delta_of(FULL)]
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    with services.work.change() as stores:  # the installation is kept for the next run
+        stores.deltas.end(made.authority_id, made.partition)
+        stores.deltas.drop_bases(made.authority_id, FULL, before=made.number, now=made.this_update)
+    return single(
+        f"building a delta CRL of {CHANGES} entries, base of 500,000",
+        [seconds * 1e3],
+        unit="ms",
+        goal=Goal(number=100, of=Of.OURS, at_most=True),
+        notes=(
+            f"{cpu * 1e3:.0f} ms of it CPU; {len(made.der) / 1e3:.1f} KB instead of {len(complete.der) / 1e6:.0f} MB.",
         ),
     )
 

@@ -42,6 +42,7 @@ class Site:
     held: Issued
     folder: Path
     divided: bool
+    deltas: bool
 
     def run(self, *command: str, code: int = 0) -> str:
         """Run a program in the folder and return what it says."""
@@ -81,10 +82,11 @@ class Site:
         return x509.load_pem_x509_certificate((self.folder / f"{name}.pem").read_bytes())
 
 
-@pytest.fixture(params=[1, 4], ids=["full", "divided"])
+@pytest.fixture(params=[(1, False), (4, False)], ids=["full", "divided"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    """Serve a new installation with a whole list, or with a list divided into four."""
-    with founded(quick=True, crl_partitions=request.param) as made:
+    """Serve a new installation with a whole list, or with a list divided into four; if a test asks for it, with deltas."""
+    partitions, deltas = request.param
+    with founded(quick=True, crl_partitions=partitions, crl_deltas=deltas) as made:
         serve = Serve(made)
         serve.start()
         try:
@@ -95,7 +97,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
             leaf = x509.load_der_x509_certificate(held.record.der)
             (tmp_path / "leaf.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
             (tmp_path / "root.pem").write_bytes(root_pem(made.services))
-            yield Site(installation=made, held=held, folder=tmp_path, divided=request.param > 1)
+            yield Site(installation=made, held=held, folder=tmp_path, divided=partitions > 1, deltas=deltas)
         finally:
             serve.stop()
 
@@ -130,12 +132,15 @@ def test_the_addresses_in_a_certificate_are_all_that_a_relying_party_needs(site:
     assert "certificate revoked" in site.run(*verify, "-crl_download", "leaf.pem", code=2)
 
 
+@pytest.mark.parametrize(
+    "site", [(1, False), (4, False), (4, True)], indirect=True, ids=["full", "divided", "deltas"]
+)
 def test_the_how_to_can_be_followed(site: Site) -> None:
     """The commands of docs/how-to/let-others-check-revocation.md end with chains and an answer that are good."""
     (site.folder / "alice.pem").write_bytes((site.folder / "leaf.pem").read_bytes())
     commands = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     said = site.run("bash", "-euo", "pipefail", "-c", "\n".join(commands))
-    assert said.count("alice.pem: OK") == 2
+    assert said.count("alice.pem: OK") == 2 + site.deltas
     for line in ("Response verify OK", "alice.pem: good"):
         assert line in said
 
@@ -151,7 +156,7 @@ def test_the_status_of_every_certificate_of_the_path_is_found(site: Site) -> Non
     assert "unable to get certificate CRL" in site.run(*verify, *lists[:2], "leaf.pem", code=2)
 
 
-@pytest.mark.parametrize("site", [4], indirect=True, ids=["divided"])
+@pytest.mark.parametrize("site", [(4, False)], indirect=True, ids=["divided"])
 def test_another_partitions_list_does_not_pass(site: Site) -> None:
     """Openssl refuses the list of another partition for a certificate that names its own."""
     site.fetch(site.address(AuthorityInformationAccessOID.CA_ISSUERS), "issuing")
@@ -160,3 +165,36 @@ def test_another_partitions_list_does_not_pass(site: Site) -> None:
     files = ("-untrusted", "issuing.pem", "-CRLfile", "list.pem", "leaf.pem")
     said = site.run("openssl", "verify", *TRUST, "-crl_check", *files, code=2)
     assert "different CRL scope" in said
+
+
+@pytest.mark.parametrize("site", [(1, True), (4, True)], indirect=True, ids=["full", "divided"])
+def test_a_delta_alone_brings_revocation_and_release(site: Site) -> None:
+    """The list is fetched once and names its delta; openssl follows a hold and its release by new deltas."""
+    site.fetch(site.address(AuthorityInformationAccessOID.CA_ISSUERS), "issuing")
+    site.fetch(site.list_address(), "list")
+    verify = ("openssl", "verify", "-x509_strict", *TRUST, "-untrusted", "issuing.pem", "-crl_check")
+    lists = ("-use_deltas", "-CRLfile", "list.pem", "-CRLfile", "delta-list.pem", "leaf.pem")
+    complete = x509.load_pem_x509_crl((site.folder / "list.pem").read_bytes())
+    (point,) = complete.extensions.get_extension_for_class(x509.FreshestCRL).value
+    assert point.full_name is not None
+    address = str(point.full_name[0].value)
+
+    def reason() -> x509.ReasonFlags | None:
+        site.fetch(address, "delta-list")
+        delta = x509.load_pem_x509_crl((site.folder / "delta-list.pem").read_bytes())
+        found = delta.get_revoked_certificate_by_serial_number(site.held.record.serial)
+        return found and found.extensions.get_extension_for_class(x509.CRLReason).value.reason
+
+    services = site.installation.services
+    assert reason() is None
+    assert "leaf.pem: OK" in site.run(*verify, *lists)
+    revocation.hold(services, site.held.record.id, ACTOR)
+    assert eventually(lambda: reason() is x509.ReasonFlags.certificate_hold, seconds=30)
+    assert "certificate revoked" in site.run(*verify, *lists, code=2)
+    revocation.release(services, site.held.record.id, ACTOR)
+    assert eventually(lambda: reason() is x509.ReasonFlags.remove_from_crl, seconds=30)
+    assert "leaf.pem: OK" in site.run(*verify, *lists)
+    fetched = (site.folder / "list.der").read_bytes()
+    site.fetch(site.list_address(), "list")
+    assert (site.folder / "list.der").read_bytes() == fetched  # it was not made again
+    assert not find_faults(services, services.clock.now())

@@ -34,6 +34,7 @@ from doorward.stores.records import (
 )
 from tests.support.events import open_block
 from tests.support.memory_authorities import MemoryAuthorities, MemoryRollovers
+from tests.support.memory_deltas import MemoryDeltas
 from tests.support.memory_factors import (
     MemoryEnrolmentTickets,
     MemoryEpochs,
@@ -383,6 +384,7 @@ class MemoryStores(MemoryNoticeStores):
         self.gateways = MemoryGateways(state, tenant, write=write)
         self.orders = MemoryOrders(state, tenant, write=write)
         self.status = MemoryStatus(state, tenant, write=write)
+        self.deltas = MemoryDeltas(state, tenant, write=write)
         self.ingest = MemoryIngest(state, tenant, write=write)
         self.partners = MemoryPartners(state, tenant, write=write)
         self.evidence = MemoryEvidence(state, tenant, write=write)

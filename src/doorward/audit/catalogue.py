@@ -287,7 +287,7 @@ CATALOGUE: Mapping[EventType, EventSpec] = MappingProxyType(
         EventType.RENEWAL_GRANTED: _spec(_IDENTITY, "certificate principal factor", "", "name"),
         EventType.RENEWAL_REFUSED: _spec(_IDENTITY, "reasons", "principal factor certificate", "name"),
         EventType.CRL_PUBLISHED: _spec(
-            _OPERATION, "authority number entries", "partition sha256 this_update next_update"
+            _OPERATION, "authority number entries", "partition base_number sha256 this_update next_update"
         ),
         EventType.EVIDENCE_STORED: _spec(
             _OPERATION, "partner kind url sha256 this_update", "about next_update number crl_number said"

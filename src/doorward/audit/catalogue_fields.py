@@ -135,6 +135,7 @@ FIELDS: Mapping[str, FieldKind] = MappingProxyType(
         (
             "applications",
             "attempts",
+            "base_number",
             "bytes_received",
             "bytes_sent",
             "duration_ms",

@@ -218,7 +218,10 @@ def _apply_step(
         personal={"name": printable(after.subject_name)},
     )
     stores.outbox.add(event)
-    return stores.changes.note(ChangeKind.CERTIFICATE, certificate_id, now)
+    seq = stores.changes.note(ChangeKind.CERTIFICATE, certificate_id, now)
+    if before.profile != PARTNER_PROFILE:
+        stores.deltas.note(after.authority_id, seq, after.serial)  # for the next CRLs
+    return seq
 
 
 def _end_sessions(

@@ -38,7 +38,7 @@ class RevocationReason(Enum):
 
     @property
     def code(self) -> int:
-        """The CRLReason number. The standard does not use 7, and 8 is for delta CRLs."""
+        """The CRLReason number. The standard does not use 7; 8 is no reason, it ends a hold in a delta CRL."""
         return _REASON_CODES[self]
 
 

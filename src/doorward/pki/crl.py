@@ -1,8 +1,8 @@
-"""Certificate revocation lists: version 2, direct, complete or one of several partitions, signed by the CA itself.
+"""Certificate revocation lists: version 2, direct, complete or one of several partitions, and deltas of both, signed by the CA itself.
 
 They are published for other relying parties; our own door asks the inventory. The DER encoder is our own, because
 the library's builder takes quadratic time (1,000,000 entries: about 10 minutes; here: 1 to 2 seconds).
-Not here: which certificates are revoked, storing, serving. Delta and indirect CRLs are not supported.
+Not here: which certificates are revoked, storing, serving. Indirect CRLs are not supported.
 Standard: RFC 5280 section 5.
 """
 
@@ -40,7 +40,10 @@ _UTC_TIME_UNTIL = 2050  # RFC 5280 section 5.1.2.6
 _AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
 _CRL_NUMBER = "2.5.29.20"
 _ISSUING_DISTRIBUTION_POINT = "2.5.29.28"
+_DELTA_INDICATOR = "2.5.29.27"
+_FRESHEST_CRL = "2.5.29.46"
 _REASON_CODE = "2.5.29.21"
+_REMOVE_FROM_CRL = 8  # RFC 5280 section 5.3.1
 _ONLY_USER_CERTIFICATES = encode(0x81, b"\xff")
 """onlyContainsUserCerts: such a CRL must not be taken for one about the CA's own certificates (5.2.5)."""
 
@@ -69,6 +72,8 @@ def build_crl(
     this_update: datetime,
     next_update: datetime,
     distribution_point: str = "",
+    base_number: int | None = None,
+    delta_address: str = "",
 ) -> UnsignedCrl:
     """Return an unsigned CRL.
 
@@ -79,19 +84,23 @@ def build_crl(
         this_update: UTC.
         next_update: UTC, after `this_update`.
         distribution_point: the URL in the certificates' CRL distribution points, if the CRL is one partition of
-            several and is about end entities only; empty for a complete CRL.
+            several and is about end entities only; empty for a complete CRL. A delta has that of its base.
+        base_number: of a delta CRL: it extends every complete CRL of its scope from this number on; None for a complete one.
+        delta_address: of a complete CRL: the URL of its delta; empty if it has none.
 
     Raises:
         RequestRefused: `crl-issuer-refused` (the certificate may not sign CRLs), `crl-refused` (dates,
-            number out of range).
+            number out of range, a base with a later number, a delta that names a delta).
 
-    Standard: RFC 5280 sections 5.1, 5.2.1, 5.2.3, 5.2.5 and 5.3.1.
+    Standard: RFC 5280 sections 5.1, 5.2.1, 5.2.3 to 5.2.6 and 5.3.1.
     """
     key, _ = check_public_key(issuer.public_key())
     if not 0 <= number < 1 << 8 * _INTEGER_OCTETS - 1 or this_update >= next_update:
         raise RequestRefused(
             "crl-refused", "a CRL needs a number of at most 20 octets, and a next update after this update"
         )
+    if base_number is not None and (not 0 <= base_number <= number or delta_address):
+        raise RequestRefused("crl-refused", "a delta CRL needs a base that is not later, and names no delta")
     fields = [
         encode_integer(1),
         encode_algorithm(key),
@@ -107,11 +116,14 @@ def build_crl(
         ),
         encode_extension(_CRL_NUMBER, encode_integer(number)),
     ]
+    if base_number is not None:
+        extensions.append(encode_extension(_DELTA_INDICATOR, encode_integer(base_number), critical=True))
     if distribution_point:
-        name = encode(0x86, distribution_point.encode("ascii"))
-        point = encode_explicit(0, encode_explicit(0, name))
-        scope = encode_sequence(point, _ONLY_USER_CERTIFICATES)
+        scope = encode_sequence(_encode_point(distribution_point), _ONLY_USER_CERTIFICATES)
         extensions.append(encode_extension(_ISSUING_DISTRIBUTION_POINT, scope, critical=True))
+    if delta_address:
+        points = encode_sequence(encode_sequence(_encode_point(delta_address)))
+        extensions.append(encode_extension(_FRESHEST_CRL, points))
     fields.append(encode_explicit(0, encode_sequence(*extensions)))
     return UnsignedCrl(tbs=encode_sequence(*fields), issuer_key=key)
 
@@ -123,6 +135,11 @@ def sign_crl(unsigned: UnsignedCrl, issuer_key: PrivateKey) -> bytes:
         IntegrityError: `issuer-key-mismatch`, `signature-broken`.
     """
     return sign_structure(unsigned.tbs, issuer_key, unsigned.issuer_key)
+
+
+def _encode_point(address: str) -> bytes:
+    """Return the field distributionPoint with one URL (4.2.1.13)."""
+    return encode_explicit(0, encode_explicit(0, encode(0x86, address.encode("ascii"))))
 
 
 def _find_key_identifier(issuer: x509.Certificate) -> bytes:
@@ -208,3 +225,16 @@ def encode_entries(entries: Iterable[tuple[int, datetime, RevocationReason]]) ->
     encoder = EntryEncoder()
     second = timedelta(seconds=1)
     return [encoder.encode(serial, (at - _EPOCH) // second, reason) for serial, at, reason in entries]
+
+
+def encode_removal(serial: int, at: datetime) -> bytes:
+    """Return an entry of a delta CRL in DER that ends a hold: `removeFromCRL`.
+
+    Args:
+        serial: at most 20 octets.
+        at: UTC; the standard gives it no meaning, so it is thisUpdate of the delta.
+
+    Standard: RFC 5280 sections 5.2.4 and 5.3.1.
+    """
+    reason = encode_extension(_REASON_CODE, encode_enumerated(_REMOVE_FROM_CRL))
+    return encode_sequence(encode_integer(serial), encode_time(at), encode_sequence(reason))

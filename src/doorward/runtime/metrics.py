@@ -19,6 +19,7 @@ from doorward import __version__
 from doorward.audit.note import parse_checkpoint, parse_note
 from doorward.authority.gateways import FRESH_WITHIN
 from doorward.authority.inventory import certificate_counts
+from doorward.authority.status.partitions import is_delta
 from doorward.directory.endings import summarise_endings
 from doorward.gateway.authorizer.measuring import BOUNDS
 from doorward.stores.prerequisites import trusted_issuers
@@ -116,11 +117,12 @@ def _authorities(stores: Stores) -> Iterator[Metric]:
     yield ends
     lists = GaugeMetricFamily(
         "doorward_crl_next_update_timestamp_seconds",
-        "Earliest end of the CRLs of an issuing authority.",
+        "Earliest end of the CRLs of an issuing authority, without deltas.",
         labels=["authority"],
     )
     for issuer in trusted_issuers(stores):
-        heads = stores.status.crl_heads(issuer.id)
+        # A delta ends much earlier, and without it relying parties use the complete CRL.
+        heads = [one for one in stores.status.crl_heads(issuer.id) if not is_delta(one.partition)]
         if heads:
             lists.add_metric([issuer.id], min(one.next_update for one in heads).timestamp())
     yield lists

@@ -249,6 +249,10 @@ class Settings(AcmeSettings, CertificateSettings, MetricsSettings, NoticeSetting
         le=MOST_PARTITIONS,
         description="How many parts the CRL has, for certificates issued from now on; 1 is the full CRL alone.",
     )
+    crl_deltas: bool = Field(
+        default=False,
+        description="Whether a revocation is published in a small delta of the CRL until the next full one. Clients that ignore deltas learn of it only from that one, after half of crl_lifetime.",
+    )
     est: bool = Field(
         default=True,
         description="Whether devices can get and renew certificates by EST (RFC 7030) at est_host.",

@@ -2,7 +2,7 @@
 
 Not here: migrations to this schema (`migrations`; a test compares the two), queries (`repositories`,
 `event_store`). Column types are explained in `types`. The tables of second factors and sessions are in
-`schema_factors`, those of device fleets in `schema_fleets`, facts in `schema_facts`, those of ACME in `schema_acme`, those of the audit log in
+`schema_factors`, those of device fleets in `schema_fleets`, facts in `schema_facts`, those of delta CRLs in `schema_deltas`, those of ACME in `schema_acme`, those of the audit log in
 `schema_log`.
 
 A PostgreSQL database has collation "C", because prefix look-ups compare text by code point. Check constraints enforce
@@ -32,6 +32,7 @@ from sqlalchemy import (
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.entities import PrincipalKind, PrincipalState
 from doorward.storage import schema_acme as schema_acme  # noqa: PLC0414  its tables are on this metadata
+from doorward.storage import schema_deltas as schema_deltas  # noqa: PLC0414  its tables are on this metadata
 from doorward.storage import schema_factors as schema_factors  # noqa: PLC0414  its tables are on this metadata
 from doorward.storage import schema_facts as schema_facts  # noqa: PLC0414  so is its table
 from doorward.storage import schema_fleets as schema_fleets  # noqa: PLC0414  so are its tables

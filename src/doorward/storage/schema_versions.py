@@ -41,6 +41,7 @@ REVISIONS = (
     "0021",
     "0022",
     "0023",
+    "0024",
 )
 """Every revision, oldest first, so that Doorward recognises an older schema at start without reading the migrations.
 

@@ -38,6 +38,7 @@ from doorward.storage.transaction import Transaction
 if TYPE_CHECKING:
     from doorward.storage.repositories.authorities import SqlAuthorities, SqlStatus
     from doorward.storage.repositories.certificates import SqlCertificates
+    from doorward.storage.repositories.deltas import SqlDeltas
     from doorward.storage.repositories.evidence import SqlEvidence
     from doorward.storage.repositories.fleets import (
         SqlDeviceEnrolments,
@@ -150,6 +151,11 @@ class SqlStores:
     def status(self) -> SqlStatus:
         """Revocation lists and OCSP answers."""
         return repositories.authorities.SqlStatus(self._transaction)
+
+    @property
+    def deltas(self) -> SqlDeltas:
+        """Changes of status, and the CRLs that deltas extend."""
+        return repositories.deltas.SqlDeltas(self._transaction)
 
     @property
     def ingest(self) -> SqlIngest:

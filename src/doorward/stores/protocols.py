@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from doorward.audit.block import SealedBlock
     from doorward.audit.events import Event
     from doorward.stores.certificate_protocols import CertificateStore, StatusStore
+    from doorward.stores.delta_protocols import DeltaStore
     from doorward.stores.directory_protocols import ApplicationStore, DirectoryStore, InvitationStore
     from doorward.stores.holder_notes import HolderNoteStore
     from doorward.stores.partner_protocols import EvidenceStore, PartnerStore
@@ -208,6 +209,8 @@ class Stores(
     def orders(self) -> OrderStore: ...
     @property
     def status(self) -> StatusStore: ...
+    @property
+    def deltas(self) -> DeltaStore: ...
     @property
     def ingest(self) -> IngestStore: ...
     @property

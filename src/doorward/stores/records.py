@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
 
 from doorward.core.certificate import CertificateState, RevocationReason
 
@@ -190,7 +191,10 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrlRecord:
-    """The newest CRL of one authority and one partition; `partition` is empty for the full CRL."""
+    """The newest CRL of one authority and one partition; `partition` is empty for the full CRL.
+
+    A delta is a CRL too, with a name of its own (`authority.status.partitions`).
+    """
 
     authority_id: str
     partition: str = ""
@@ -200,6 +204,20 @@ class CrlRecord:
     this_update: datetime
     next_update: datetime
     through_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrlBase:
+    """A complete CRL that names a delta: relying parties may extend it by the delta until `next_update`."""
+
+    authority_id: str
+    partition: str = ""
+    tenant: str
+    number: int
+    this_update: datetime
+    next_update: datetime
+    through_seq: int
+    entries: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +232,20 @@ class OcspRecord:
 
 RevokedRow = tuple[int, int, int, RevocationReason]
 """What a CRL needs of a certificate: serial number, end, time of the revocation (whole seconds since 1970), reason."""
+
+
+class StatusChange(NamedTuple):
+    """A revocation, hold or release: the number of the change, and the certificate as it is now.
+
+    If a CRL lists it: its end and the time of the revocation, in whole seconds since 1970, and the reason. Otherwise they are empty.
+    """
+
+    seq: int
+    serial: int
+    is_listed: bool
+    end: int = 0
+    at: int = 0
+    reason: RevocationReason = RevocationReason.UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ class Services:
     `crl_lifetime` and `ocsp_lifetime` are the time from thisUpdate to nextUpdate of published CRLs and OCSP responses
     (RFC 5280 section 5.1.2.5, RFC 6960 section 4.2.2.1).
     `crl_partitions`: the number of CRLs that the certificates issued from now on are divided into, 1 to 256.
+    `crl_deltas`: whether CRLs made from now on name a delta, which then follows each revocation instead of them.
     `lifetimes`: how long new certificates last, by the name of their profile; one that is not named has its default.
     `renewal`: how long after its end a certificate may be renewed, and how often.
     `approval_lifetime`: how long an operator's approval of a device waits for the device.
@@ -50,6 +51,7 @@ class Services:
     crl_lifetime: timedelta = timedelta(hours=24)
     ocsp_lifetime: timedelta = timedelta(hours=12)
     crl_partitions: int = 1
+    crl_deltas: bool = False
     lifetimes: Mapping[str, timedelta] = field(default_factory=dict)
     renewal: RenewalTerms = field(default_factory=RenewalTerms)
     approval_lifetime: timedelta = timedelta(days=APPROVAL_DAYS)

@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from doorward.authority.authority_certificates import root_bundle
 from doorward.authority.inventory import root_certificate
-from doorward.authority.status.partitions import FULL, division_of
+from doorward.authority.status.partitions import FULL, division_of, scope_of
 from doorward.authority.status.publication import AUTHORITY_PATH, CRL_PATH, PARTITION_PATH
 from doorward.authority.status.published_objects import authority_certificate, find_faults
 from doorward.authority.status.root_crl import newest_root_lists
@@ -200,7 +200,7 @@ def _authority_id(request: Request) -> str:
 def _partition(request: Request) -> str:
     """Return the partition's name in the path; empty for the full list."""
     name: str = request.path_params.get("partition", FULL)
-    if not division_of(name):
+    if not division_of(scope_of(name)):
         raise NotFound(
             "crl-unknown",
             "the path names no partition of a CRL",

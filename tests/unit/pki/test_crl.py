@@ -10,7 +10,7 @@ from cryptography import x509
 from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError, RequestRefused
 from doorward.core.ports import KeyKind
-from doorward.pki.crl import CrlEntry, EntryEncoder, build_crl, encode_entries, sign_crl
+from doorward.pki.crl import CrlEntry, EntryEncoder, build_crl, encode_entries, encode_removal, sign_crl
 from tests.support.certificates.issuing import EVERY_EXTENSION, cached_key, certify, toy_ca
 from tests.support.ports import NOON
 from tests.support.refusals import refused
@@ -157,3 +157,44 @@ def test_another_key_signs_no_list():
     unsigned = build_crl(CA.certificate, (), number=1, this_update=NOON, next_update=WEEK)
     with pytest.raises(IntegrityError):
         sign_crl(unsigned, cached_key(number=3))
+
+
+def test_a_delta_has_a_critical_base():
+    """A client that does not know deltas must not take one for a complete list; a complete list names its delta for those that do."""
+    url = "http://pki.corp.example/crl/1/delta.crl"
+    complete, delta = make(number=7, delta_address=url), make(number=7, base_number=7)
+    indicator = delta.extensions.get_extension_for_class(x509.DeltaCRLIndicator)
+    assert indicator.critical
+    assert indicator.value.crl_number == 7
+    named = complete.extensions.get_extension_for_class(x509.FreshestCRL)
+    assert not named.critical
+    assert [one.value for point in named.value for one in point.full_name] == [url]
+    for crl, kind in ((complete, x509.DeltaCRLIndicator), (delta, x509.FreshestCRL)):
+        with pytest.raises(x509.ExtensionNotFound):
+            crl.extensions.get_extension_for_class(kind)
+
+
+@pytest.mark.parametrize(
+    "options", [{"base_number": 8}, {"base_number": -1}, {"base_number": 1, "delta_address": "http://a/"}]
+)
+def test_impossible_deltas_are_refused(options):
+    """The base is not later, and a delta names no other delta (RFC 5280 section 5.2.6)."""
+    with refused(RequestRefused, "crl-refused"):
+        make(number=7, **options)
+
+
+def test_the_end_of_a_hold_comes_back():
+    """As `removeFromCRL`, which is no reason of a revocation."""
+    unsigned = build_crl(
+        CA.certificate,
+        [encode_removal((1 << 159) - 1, NOON)],
+        number=2,
+        this_update=NOON,
+        next_update=WEEK,
+        base_number=1,
+    )
+    [entry] = x509.load_der_x509_crl(sign_crl(unsigned, CA.key))
+    assert entry.serial_number == (1 << 159) - 1
+    assert entry.revocation_date_utc == NOON
+    reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+    assert reason is x509.ReasonFlags.remove_from_crl

@@ -81,6 +81,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "crl_lifetime": "2d",
         "ocsp_lifetime": "90m",
         "crl_partitions": "16",
+        "crl_deltas": "true",
         "person_lifetime": "12h",
         "notice_days": "14 3",
         "smtp_host": "mail.corp.example",

@@ -165,3 +165,42 @@ def test_a_database_of_the_first_revision_is_migrated(database: SqliteDatabase) 
     assert {"event_counts", "reserve"} <= tables
     assert not {one for one in tables if one.endswith("_before")}
     assert row == ("slow", 0, b"\x01\x02")
+
+
+def test_a_revocation_before_the_migration_is_on_the_next_lists(database: SqliteDatabase) -> None:
+    """What changed since the full list of a current issuer is noted with its number; what is older, new or not ours is not."""
+    database.create()
+    with database.write() as connection:
+        upgrade_to(connection, "0022")
+        for issuer, kind, retired in (("i", "issuing", "NULL"), ("o", "issuing", "5"), ("r", "root", "NULL")):
+            connection.exec_driver_sql(
+                f"INSERT INTO authorities VALUES ('{issuer}', 't', '{kind}', X'00', 'k', 0, 9, 1, '', {retired}, NULL)"
+            )
+            connection.exec_driver_sql(f"INSERT INTO crls VALUES ('{issuer}', '', 't', 1, 50, 99, 3, X'00')")
+        for number, (issuer, state, created) in enumerate(
+            (
+                ("i", "revoked", 60),
+                ("i", "valid", 40),  # perhaps released
+                ("i", "valid", 60),
+                ("i", "intended", 60),
+                ("o", "revoked", 60),
+                ("p", "revoked", 60),
+                ("i", "on-hold", 40),
+            )
+        ):
+            connection.exec_driver_sql(
+                "INSERT INTO certificates (id, tenant, authority_id, serial, profile, state, not_before, not_after, "
+                "created_at, principal_id, subject_name, replaces, spki_sha256, der) "
+                f"VALUES ('c{number}', 't', '{issuer}', '{number}', 'person', '{state}', 0, 99, {created}, '', '', '', '', X'00')"
+            )
+            connection.exec_driver_sql(
+                f"INSERT INTO changes VALUES ('t', {number + 4}, 'certificate', 'c{number}', 70)"
+            )
+        connection.exec_driver_sql(
+            "INSERT INTO changes VALUES ('t', 3, 'certificate', 'c0', 20), ('t', 20, 'policy', 'c1', 70)"
+        )
+    migrate(database)
+    with database.read() as connection:
+        rows = connection.exec_driver_sql("SELECT * FROM status_changes ORDER BY seq").all()
+    assert [tuple(row) for row in rows] == [("t", "i", 4, "0"), ("t", "i", 5, "1"), ("t", "i", 10, "6")]
+    database.close()

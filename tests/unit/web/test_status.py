@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -88,6 +89,24 @@ def test_the_list_of_a_partition_is_served(
     for name in ("3-of-2", "1-of-1", "x"):
         missing = client.get(f"/crl/{crl_id}/{name}.crl")
         assert (missing.status_code, missing.json()["code"]) == (404, "crl-unknown")
+
+
+def test_deltas_are_served_beside_their_lists(world: World, client: TestClient) -> None:
+    """With the same caching fields; a delta that was not made is unknown, and the root has none."""
+    crl_id, _ = authority(world)
+    for name in ("delta", "1-of-2-delta"):
+        assert client.get(f"/crl/{crl_id}/{name}.crl").json()["code"] == "crl-unknown"
+    made = crls.publish_crls(replace(world.services, crl_deltas=True), ("", "1-of-2", "2-of-2"))
+    for name in ("delta", "1-of-2-delta", "2-of-2-delta"):
+        answer = client.get(f"/crl/{crl_id}/{name}.crl")
+        assert (answer.headers["content-type"], answer.content) == ("application/pkix-crl", made[name].der)
+        assert answer.headers["cache-control"] == "public, max-age=60, no-transform, must-revalidate"
+        assert answer.headers["last-modified"] == "Mon, 23 Nov 2026 12:00:00 GMT"
+        again = client.get(f"/crl/{crl_id}/{name}.crl", headers={"if-none-match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    root_id, _ = authority(world, AuthorityKind.ROOT)
+    for path in (f"{root_id}/delta", f"{crl_id}/3-of-2-delta", f"{crl_id}/delta-delta"):
+        assert client.get(f"/crl/{path}.crl").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -5,73 +5,49 @@ a CRL for each partition. Once a CRL was published, it is always published again
 changed, because certificates name it. Certificates name a partition only after its CRL exists (issuing).
 
 If a certificate was revoked, held or released since the full CRL was made, the full CRL and the CRLs of the
-certificate's partitions are made again. Any CRL is made again when half of its lifetime is over, so that
-a relying party never gets one that expires soon. All CRLs that are due are made in one read, and become the
-newest in one transaction. Their bytes are stored before it, and what they replace is removed after it, in short transactions.
+certificate's partitions are made again. With `Services.crl_deltas`, only their deltas are made again, and the complete CRLs
+name these. Any CRL is made again when half of its lifetime is over, so that a relying party never gets one that
+expires soon. All CRLs that are due are made in one read, and become the newest in one transaction. Their bytes are stored before
+it, and what they replace is removed after it, in short transactions.
 
 A certificate is listed from its revocation until one CRL after its expiry (RFC 5280 section 3.3). A certificate that
-is released from hold is left out of the next CRL: the entry `removeFromCRL` is for delta CRLs
-(section 5.3.1), and there are none.
+is released from hold is left out of the next complete CRL; in a delta it has the entry `removeFromCRL` (section 5.3.1).
 
-Not here: revoking (revocation), the format of a CRL (pki.crl), the root's CRL (root_crl), serving (web.status).
-Standard: RFC 5280 sections 3.3, 5.1.2, 5.2.3 and 5.2.5.
+Not here: revoking (revocation), what is read and listed (crl_planning, crl_deltas), signing and storing (crl_signing), the format of a
+CRL (pki.crl), the root's CRL (root_crl), serving (web.status).
+Standard: RFC 5280 sections 3.3, 5.1.2, 5.2.3 to 5.2.6.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
-from cryptography import x509
-
-from doorward.audit.events import EventType
-from doorward.authority.status.partitions import FULL, division_of, partition_names, partition_of
-from doorward.authority.status.publication import publication_addresses
-from doorward.core.entities import TENANT
+from doorward.authority.status.crl_planning import Planner, Published, find_changed, load_published
+from doorward.authority.status.crl_signing import CrlSigner, SignedScope, sign_plans, store_scope
+from doorward.authority.status.partitions import FULL, delta_of, partition_names
 from doorward.core.errors import NotFound
 from doorward.core.ports import PrivateKey
-from doorward.pki.crl import EntryEncoder, build_crl, sign_crl
-from doorward.pki.lifecycle import LISTED_STATES
 from doorward.stores.crl_pieces import PIECE_BYTES, batch_pieces, split_crl
-from doorward.stores.events import new_event
 from doorward.stores.prerequisites import load_key, require_authority, require_tenant, trusted_issuers
 from doorward.stores.protocols import Stores
-from doorward.stores.records import (
-    AuthorityKind,
-    AuthorityRecord,
-    CertificateRecord,
-    ChangeKind,
-    CrlRecord,
-    RevokedRow,
-)
+from doorward.stores.records import AuthorityKind, AuthorityRecord, CrlRecord
 from doorward.stores.services import Services
 
 CRL_PAUSE = timedelta(seconds=10)
-"""The shortest time between two CRLs: a CRL of 1,000,000 entries takes 1 to 2 seconds of one core."""
-
-_LOOK_BACK = 200
-"""Changes that are searched for a revocation; if there are more, every CRL counts as due."""
+"""The shortest time between two CRLs: a CRL of 1,000,000 entries takes 1 to 2 seconds of one core. A delta takes milliseconds,
+but each one is an event in the log for ever, and caches keep it for a minute."""
 
 
-class _CrlInputs(NamedTuple):
-    """The inputs of a batch of CRLs, from one snapshot; `numbers` and `entries` are by the names of the CRLs."""
-
-    issuing: AuthorityRecord
-    key: PrivateKey
-    status_url: str
-    through: int
-    numbers: dict[str, int]
-    entries: dict[str, list[bytes]]
+FORGOTTEN_TOGETHER = 5_000
+"""Changes that are removed with one publication: some milliseconds, which other changes wait for. More are left for the next."""
 
 
 def due_crls(services: Services, now: datetime, authority_id: str = "") -> tuple[str, ...]:
     """Return the names of the CRLs of an issuing authority that are due; the full one has the empty name.
 
     A CRL is due if it does not exist; if half of its lifetime is over; or if one of its certificates was
-    revoked, held or released, but at most every 10 seconds.
+    revoked, held or released, but at most every 10 seconds. If it names a delta, then that one is due instead.
 
     Args:
         services: the ports of this process.
@@ -83,13 +59,24 @@ def due_crls(services: Services, now: datetime, authority_id: str = "") -> tuple
     """
     with services.work.read() as stores:
         issuing = _require_issuing(stores, authority_id)
-        heads = {one.partition: one for one in stores.status.crl_heads(issuing.id)}
-        wanted = {FULL, *partition_names(services.crl_partitions), *heads}
-        due = {name for name in wanted if name not in heads or is_half_over(heads[name], now)}
-        full = heads.get(FULL)
-        if full is not None and now >= full.this_update + CRL_PAUSE:
-            due |= _find_changed(stores, full, wanted)
+        published = load_published(stores, issuing.id, now)
+        wanted = {FULL, *partition_names(services.crl_partitions), *published.scopes}
+        due: set[str] = set()
+        for scope in wanted:
+            due |= _find_ending(published, scope, now)
+        newest = published.newest(FULL)
+        if newest is not None and now >= newest.this_update + CRL_PAUSE:
+            for scope in find_changed(stores, issuing.id, published, wanted):
+                due.add(delta_of(scope) if services.crl_deltas and published.is_base(scope) else scope)
     return tuple(sorted(due))
+
+
+def _find_ending(published: Published, scope: str, now: datetime) -> set[str]:
+    """Return which CRLs of a scope are due, whatever was revoked."""
+    complete, delta = published.heads.get(scope), published.heads.get(delta_of(scope))
+    if complete is None or is_half_over(complete, now):
+        return {scope}
+    return {delta_of(scope)} if delta is not None and is_half_over(delta, now) else set()
 
 
 def publishing_authorities(services: Services) -> tuple[str, ...]:
@@ -100,67 +87,35 @@ def publishing_authorities(services: Services) -> tuple[str, ...]:
 
 def publish_crls(
     services: Services,
-    partitions: Collection[str] = (FULL,),
+    names: Collection[str] = (FULL,),
     authority_id: str = "",
     *,
     next_update: datetime | None = None,
 ) -> dict[str, CrlRecord]:
-    """Make and store the next CRL of each of these partitions.
+    """Make and store the next one of each of these CRLs, and those that have to be made with them (crl_planning).
 
     Args:
         services: the ports of this process.
-        partitions: as `due_crls` returns them.
+        names: as `due_crls` returns them.
         authority_id: the issuing authority; empty for the current one.
         next_update: for the last CRLs of an authority: when they end; None for `Services.crl_lifetime`.
 
     Returns:
-        The newest CRL of each partition. If another process has stored a newer one meanwhile, that one.
+        The newest CRL of each name. If another process has stored a newer one meanwhile, that one.
 
     Raises:
         NotFound: `not-founded`, `authority-unknown`; the authority's key is not in the key store.
         Unavailable: `keys-unavailable`.
     """
-    now = services.clock.now()
-    inputs = _load_inputs(services, partitions, authority_id)
-    issuer = x509.load_der_x509_certificate(inputs.issuing.der)
-    made = []
-    for name in tuple(inputs.entries):
-        entries = inputs.entries.pop(name)  # not kept while the next ones are made: there may be a million
-        record = CrlRecord(
-            authority_id=inputs.issuing.id,
-            partition=name,
-            tenant=TENANT,
-            number=inputs.numbers[name],
-            der=b"",
-            this_update=now,
-            next_update=next_update or now + services.crl_lifetime,
-            through_seq=inputs.through,
-        )
-        address = publication_addresses(inputs.status_url, record.authority_id, name).crl
-        unsigned = build_crl(
-            issuer,
-            entries,
-            number=record.number,
-            this_update=record.this_update,
-            next_update=record.next_update,
-            distribution_point="" if name == FULL else address,
-        )
-        size = len(entries)
-        del entries
-        made.append((replace(record, der=sign_crl(unsigned, inputs.key)), size))
-    _store_pieces(services, [record for record, _ in made])
+    with services.work.read() as stores:
+        signer = _load_signer(services, stores, authority_id)
+        plans = Planner(services, signer, next_update).plan(stores, names)
+    made = list(sign_plans(signer, plans))
+    _store_pieces(services, [crl for one in made for crl, _ in one.crls])
     with services.work.change() as stores:
-        newest = {one.partition: one.number for one in stores.status.crl_heads(inputs.issuing.id)}
-        stored = {}
-        for record, size in made:
-            name = record.partition
-            if next_update is None and _is_retired(stores, record.authority_id):
-                continue  # its last CRL must not be replaced by one that ends soon
-            if newest.get(name, 0) < record.number:
-                store_list(services, stores, record, entries=size, actor="system")
-                stored[name] = record
-            else:
-                stored[name] = stores.status.crl(record.authority_id, name) or record
+        # Its last CRLs must not be replaced by ones that end soon.
+        too_late = next_update is None and _is_retired(stores, signer.issuing.id)
+        stored = {} if too_late else _store(services, stores, signer, made)
     _forget_pieces(services)
     return stored
 
@@ -195,30 +150,16 @@ def publish_first_crls(
 
     So they exist before a certificate names them.
     """
-    issuer = x509.load_der_x509_certificate(issuing.der)
-    status_url = require_tenant(stores).status_url
-    for name in (FULL, *partition_names(services.crl_partitions)):
-        record = CrlRecord(
-            authority_id=issuing.id,
-            partition=name,
-            tenant=TENANT,
-            number=1,
-            der=b"",
-            this_update=now,
-            next_update=now + services.crl_lifetime,
-            through_seq=stores.changes.head(),
-        )
-        unsigned = build_crl(
-            issuer,
-            (),
-            number=record.number,
-            this_update=now,
-            next_update=record.next_update,
-            distribution_point=""
-            if name == FULL
-            else publication_addresses(status_url, issuing.id, name).crl,
-        )
-        store_list(services, stores, replace(record, der=sign_crl(unsigned, key)), entries=0, actor=actor)
+    signer = CrlSigner(
+        issuing=issuing,
+        key=key,
+        status_url=require_tenant(stores).status_url,
+        now=now,
+        through=stores.changes.head(),
+    )
+    plans = Planner(services, signer, None).plan_first((FULL, *partition_names(services.crl_partitions)))
+    for one in sign_plans(signer, plans):
+        store_scope(services, stores, one, actor=actor, now=now)
 
 
 def is_half_over(crl: CrlRecord, now: datetime) -> bool:
@@ -226,25 +167,27 @@ def is_half_over(crl: CrlRecord, now: datetime) -> bool:
     return now >= crl.this_update + (crl.next_update - crl.this_update) / 2
 
 
-def _find_changed(stores: Stores, full: CrlRecord, wanted: Collection[str]) -> set[str]:
-    """Return the CRLs with a change since the full one was made; all of them if there are too many changes to read."""
-    changes = stores.changes.since(full.through_seq, limit=_LOOK_BACK)
-    if len(changes) == _LOOK_BACK:
-        return set(wanted)
-    counts = {division_of(name) for name in wanted}
-    changed: set[str] = set()
-    for change in changes:
-        record = stores.certificates.get(change.subject) if change.kind is ChangeKind.CERTIFICATE else None
-        if record is not None and _may_have_changed(record, full):
-            changed |= {partition_of(record.serial, count) for count in counts}
-    return changed
-
-
-def _may_have_changed(record: CertificateRecord, full: CrlRecord) -> bool:
-    # A valid certificate that is older than the CRL may have been released since then.
-    return record.authority_id == full.authority_id and (
-        record.state in LISTED_STATES or record.created_at <= full.this_update
-    )
+def _store(
+    services: Services, stores: Stores, signer: CrlSigner, made: Collection[SignedScope]
+) -> dict[str, CrlRecord]:
+    """Store the CRLs of each scope that has no newer number, and forget changes that none needs any more."""
+    authority_id, now = signer.issuing.id, signer.now
+    before = load_published(stores, authority_id, now)
+    stored: dict[str, CrlRecord] = {}
+    for one in made:
+        newest = before.newest(one.plan.scope)
+        overtaken = newest is not None and newest.number >= one.plan.number
+        if not overtaken:
+            store_scope(services, stores, one, actor="system", now=now)
+        for crl, _ in one.crls:
+            found = stores.status.crl(authority_id, crl.partition) if overtaken else None
+            stored[crl.partition] = found or crl
+    after = load_published(stores, authority_id, now)
+    full = after.newest(FULL)
+    if full is not None:
+        bases = (base.through_seq for scope in after.bases.values() for base in scope)
+        stores.deltas.forget(authority_id, min((full.through_seq, *bases)), FORGOTTEN_TOGETHER)
+    return stored
 
 
 def _require_issuing(stores: Stores, authority_id: str) -> AuthorityRecord:
@@ -261,66 +204,12 @@ def _is_retired(stores: Stores, authority_id: str) -> bool:
     return found is not None and found.retired_at is not None
 
 
-def _load_inputs(services: Services, partitions: Collection[str], authority_id: str) -> _CrlInputs:
-    """Load the inputs of all of these CRLs in one read."""
-    with services.work.read() as stores:
-        issuing = _require_issuing(stores, authority_id)
-        key = load_key(services, issuing)
-        heads = {one.partition: one for one in stores.status.crl_heads(issuing.id)}
-        # A certificate stays listed until a CRL was issued after its expiry (RFC 5280 section 3.3).
-        since = {
-            name: heads[name].this_update if name in heads else issuing.created_at for name in partitions
-        }
-        return _CrlInputs(
-            issuing=issuing,
-            key=key,
-            status_url=require_tenant(stores).status_url,
-            through=stores.changes.head(),
-            numbers={name: heads[name].number + 1 if name in heads else 1 for name in partitions},
-            entries=_divide(stores.certificates.revoked(issuing.id, min(since.values())), since),
-        )
-
-
-def _divide(revoked: Iterable[RevokedRow], since: Mapping[str, datetime]) -> dict[str, list[bytes]]:
-    """Return the entries of each CRL in DER, in one pass: there may be a million certificates and 256 CRLs.
-
-    An entry is encoded once, and the CRLs share it.
-    """
-    encode = EntryEncoder().encode
-    entries: dict[str, list[bytes]] = {name: [] for name in since}
-    after = {name: int(moment.timestamp()) for name, moment in since.items()}
-    counts = {division_of(name) for name in since}
-    if counts == {1}:  # its own limit was that of the query
-        return {FULL: [encode(serial, at, reason) for serial, _, at, reason in revoked]}
-    for serial, end, at, reason in revoked:
-        entry = b""
-        for count in counts:
-            name = partition_of(serial, count)
-            if name in after and end > after[name]:
-                entry = entry or encode(serial, at, reason)
-                entries[name].append(entry)
-    return entries
-
-
-def store_list(services: Services, stores: Stores, crl: CrlRecord, *, entries: int, actor: str) -> None:
-    """Store a CRL and its event, in the caller's transaction.
-
-    Raises:
-        IntegrityError: `crl-number`: its number is not larger than the stored one.
-    """
-    stores.status.store_crl(crl)
-    event = new_event(
-        services,
-        EventType.CRL_PUBLISHED,
-        actor=actor,
-        data={
-            "authority": crl.authority_id,
-            "partition": crl.partition,
-            "sha256": hashlib.sha256(crl.der).hexdigest(),
-            "number": crl.number,
-            "entries": entries,
-            "this_update": crl.this_update,
-            "next_update": crl.next_update,
-        },
+def _load_signer(services: Services, stores: Stores, authority_id: str) -> CrlSigner:
+    issuing = _require_issuing(stores, authority_id)
+    return CrlSigner(
+        issuing=issuing,
+        key=load_key(services, issuing),
+        status_url=require_tenant(stores).status_url,
+        now=services.clock.now(),
+        through=stores.changes.head(),
     )
-    stores.outbox.add(event)

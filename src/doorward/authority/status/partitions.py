@@ -3,10 +3,10 @@
 The name of a partition defines it: `3-of-16` covers the serial numbers with the remainder 2 after a division by
 16. So an address in a certificate always means the same CRL, also after the number of partitions has
 changed. The last bits of serial numbers are random, so the CRLs grow evenly. The full CRL
-has the empty name.
+has the empty name. A CRL and its delta have the same scope; the name of the delta is that of the scope with `delta`.
 
 Not here: making and serving the CRLs (crls, web.status).
-Standard: RFC 5280 sections 5 and 5.2.5.
+Standard: RFC 5280 sections 5, 5.2.4 and 5.2.5.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ FULL = ""
 MOST_PARTITIONS = 256
 """With 1,000,000 revoked certificates each CRL then has about 4,000 entries in 200 KB."""
 
+_DELTA, _OF_PARTITION = "delta", "-delta"
 _NAME = re.compile(r"([1-9][0-9]{0,2})-of-([1-9][0-9]{0,2})", re.ASCII)
 
 
@@ -46,3 +47,18 @@ def division_of(name: str) -> int:
         return 0
     number, count = int(found.group(1)), int(found.group(2))
     return count if number <= count <= MOST_PARTITIONS and count > 1 else 0
+
+
+def delta_of(scope: str) -> str:
+    """Return the name of a scope's delta: `delta` for the full CRL, `3-of-16-delta` for a partition."""
+    return f"{scope}{_OF_PARTITION}" if scope else _DELTA
+
+
+def scope_of(name: str) -> str:
+    """Return the scope of a CRL or delta: the name of the complete CRL that is about the same certificates."""
+    return FULL if name == _DELTA else name.removesuffix(_OF_PARTITION)
+
+
+def is_delta(name: str) -> bool:
+    """Return whether this is the name of a delta."""
+    return scope_of(name) != name

@@ -23,7 +23,8 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from doorward.authority.exported_key import open_export_of_certificate
-from doorward.authority.status.crls import is_half_over, store_list
+from doorward.authority.status.crl_signing import store_list
+from doorward.authority.status.crls import is_half_over
 from doorward.authority.status.partitions import FULL
 from doorward.core.certificate import RevocationReason
 from doorward.core.entities import TENANT

@@ -18,7 +18,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doorward.authority.status.crls import store_list
+from doorward.authority.status.crl_signing import store_list
 from doorward.authority.status.partitions import FULL
 from doorward.authority.status.root_crl import retired_below, serial_of
 from doorward.core.entities import TENANT

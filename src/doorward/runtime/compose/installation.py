@@ -122,6 +122,7 @@ class Installation:
             crl_lifetime=self.settings.crl_lifetime,
             ocsp_lifetime=self.settings.ocsp_lifetime,
             crl_partitions=self.settings.crl_partitions,
+            crl_deltas=self.settings.crl_deltas,
             lifetimes=self.settings.lifetimes,
             renewal=self.terms_of_renewal,
             approval_lifetime=timedelta(days=self.settings.device_approval_days),

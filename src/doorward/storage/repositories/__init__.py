@@ -13,6 +13,7 @@ from doorward.core.lazy_imports import import_lazily
 if TYPE_CHECKING:
     from doorward.storage.repositories import authorities as authorities
     from doorward.storage.repositories import certificates as certificates
+    from doorward.storage.repositories import deltas as deltas
     from doorward.storage.repositories import evidence as evidence
     from doorward.storage.repositories import fleets as fleets
     from doorward.storage.repositories import gateways as gateways
@@ -26,6 +27,7 @@ else:
             for name in (
                 "authorities",
                 "certificates",
+                "deltas",
                 "evidence",
                 "fleets",
                 "gateways",

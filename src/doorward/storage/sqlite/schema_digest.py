@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "05ce3f865fa26f9ec59ab8b418defa671555cc1b7cac07aaabc10a8a2cc296cc"
+SCHEMA_SHA256 = "5b3390a42379e0260282226633c00bfa9de37915d2138ef83c1f515241628ac6"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

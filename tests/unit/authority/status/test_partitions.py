@@ -7,9 +7,12 @@ import pytest
 from doorward.authority.status.partitions import (
     FULL,
     MOST_PARTITIONS,
+    delta_of,
     division_of,
+    is_delta,
     partition_names,
     partition_of,
+    scope_of,
 )
 
 
@@ -56,3 +59,12 @@ def test_one_is_the_full_list_alone():
 def test_other_texts_are_no_partition(name):
     """A text that is no name of a partition belongs to no division."""
     assert division_of(name) == 0
+
+
+@pytest.mark.parametrize(("scope", "delta"), [(FULL, "delta"), ("3-of-16", "3-of-16-delta")])
+def test_a_delta_has_the_scope_of_its_list(scope, delta):
+    """The names of deltas are written into lists, so they are fixed; they are no names of partitions."""
+    assert delta_of(scope) == delta
+    assert (scope_of(delta), is_delta(delta)) == (scope, True)
+    assert (scope_of(scope), is_delta(scope)) == (scope, False)
+    assert not division_of(delta)

@@ -97,6 +97,18 @@ LOOK_UPS: dict[str, tuple[Callable[[Stores], object], str]] = {
         lambda stores: list(stores.certificates.revoked("aut_1", NOON)),
         "certificates USING COVERING INDEX ix_certificates_listed (tenant=? AND authority_id=?)",
     ),
+    "changes for a delta CRL": (
+        lambda stores: stores.deltas.since("aut_1", 7),
+        "s USING PRIMARY KEY (tenant=? AND authority_id=? AND seq>?)",
+    ),
+    "certificates of a delta CRL": (
+        lambda stores: stores.deltas.since("aut_1", 7),
+        "l USING COVERING INDEX ix_certificates_listed (tenant=? AND authority_id=? AND serial=?) LEFT-JOIN",
+    ),
+    "changes to forget": (
+        lambda stores: stores.deltas.forget("aut_1", 7, 9),
+        "status_changes USING PRIMARY KEY (tenant=? AND authority_id=? AND seq<?)",
+    ),
     "OCSP answers to sign": (
         lambda stores: stores.status.due_ocsp(NOON, 9),
         "ocsp_answers USING COVERING INDEX ix_ocsp_answers_due (next_update<?)",
