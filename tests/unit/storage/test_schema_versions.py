@@ -176,7 +176,9 @@ def test_a_revocation_before_the_migration_is_on_the_next_lists(database: Sqlite
             connection.exec_driver_sql(
                 f"INSERT INTO authorities VALUES ('{issuer}', 't', '{kind}', X'00', 'k', 0, 9, 1, '', {retired}, NULL)"
             )
-            connection.exec_driver_sql(f"INSERT INTO crls VALUES ('{issuer}', '', 't', 1, 50, 99, 3, X'00')")
+            connection.exec_driver_sql(
+                f"INSERT INTO crls VALUES ('{issuer}', '', 't', 1, 50, 99, 3, CAST('{issuer}' AS BLOB))"
+            )
         for number, (issuer, state, created) in enumerate(
             (
                 ("i", "revoked", 60),
