@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -163,14 +164,16 @@ def write_requests(path: Path, requests: Sequence[bytes]) -> Path:
 
 @cache
 def program() -> Path:
-    """Return the compiled generator.
+    """Return the compiled generator; its name is the source's digest, because a checkout or a copy changes times.
 
     Raises:
         SystemExit: it cannot be compiled; what gcc said was printed.
     """
     CACHE.mkdir(parents=True, exist_ok=True)
-    made = CACHE / "load"
-    if not made.exists() or made.stat().st_mtime < SOURCE.stat().st_mtime:
+    made = CACHE / f"load-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]}"
+    if not made.exists():
+        for old in CACHE.glob("load*"):
+            old.unlink()
         command = [
             "gcc",
             "-std=gnu11",
