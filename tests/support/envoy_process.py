@@ -127,7 +127,7 @@ def launched_envoy(
         yield RunningEnvoy(process, admin, log)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def command_line(bootstrap: Path, folder: Path) -> list[str]:
