@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from doorward.gateway.authorizer.http2.errors import ConnectionFailed
+from doorward.gateway.authorizer.http2.fields import FieldKind
 from doorward.gateway.authorizer.http2.frames import ErrorCode
 from doorward.gateway.authorizer.http2.header_blocks import FieldMemo, HeaderDecoder
 from doorward.gateway.authorizer.http2.huffman import NotHuffman, decode_huffman
@@ -232,6 +233,16 @@ class TestBegin:
         for block in (b"\x40\x01a\x01b", b"\xbe\x00\x01n\x011", b"\xbe\x00\x01n\x012", b"\x20"):
             assert ours(decoder, block) is not None
         assert ours(decoder, b"\xbe\x00\x01n\x013") is None
+
+
+@pytest.mark.parametrize("field", [b"\x0f\x10\x01v", b"\x1f\x10\x01v", b"\x04\x01v", b"\x00\x01n\x01v"])
+def test_a_known_field_is_not_decoded_again(field: bytes) -> None:
+    """The memo finds a field by its octets, also one of which the name is a number of two octets."""
+    memo = FieldMemo()
+    decoder = HeaderDecoder(memo, LIST_BYTES)
+    assert decoder.decode(b"\x20" + field) is not None
+    memo.fields[field] = ("known", "before", FieldKind.METADATA)
+    assert ours(decoder, field + b"\x00\x01z\x01z" * 5) == [(b"known", b"before"), *[(b"z", b"z")] * 5]
 
 
 def test_values_that_change_are_not_remembered() -> None:

@@ -30,6 +30,8 @@ _LARGEST_INTEGER = 1 << 28
 _LARGEST_SHIFT = 28
 _INDEXED, _INDEXING, _TABLE_SIZE = 0x80, 0x40, 0x20  # the highest bit that is set says what a field is
 _LONG_NAME, _LONG_INDEXING = 0x0F, 0x3F  # a name's number; with all bits set it goes on in the next octet
+_LONG_NAMES = frozenset({_LONG_NAME, 0x1F, _INDEXING | _LONG_INDEXING})
+"""First octets of fields with such a number; a known one ends in the next octet, as that of `content-type` does."""
 _CODED = _MORE = 0x80
 _LENGTH = 0x7F
 
@@ -142,6 +144,8 @@ class HeaderDecoder:
                 value_at = at + 1
                 if first in {0, _INDEXING}:
                     value_at += 1 + (block[value_at] & _LENGTH)
+                elif first in _LONG_NAMES:
+                    value_at += 1
                 stop = value_at + 1 + (block[value_at] & _LENGTH) if value_at < end else end
                 found = known(block[at:stop])
                 if found is None:
