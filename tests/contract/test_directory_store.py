@@ -131,6 +131,15 @@ def test_removed_principals_do_not_count_as_members(populated: UnitOfWork) -> No
         assert stores.directory.groups() == {"managers": 0, "tellers": 0}
 
 
+def test_a_group_is_known_by_its_name(populated: UnitOfWork) -> None:
+    """Whether it has members does not matter; part of a name is none."""
+    with populated.read() as stores:
+        assert stores.directory.has_group("tellers")
+        assert stores.directory.has_group("managers")
+        assert not stores.directory.has_group("teller")
+        assert not stores.directory.has_group("")
+
+
 def test_a_group_name_is_taken_once(populated: UnitOfWork) -> None:
     """A second group of a name is refused."""
     with populated.change() as stores, refused(RequestRefused, "name-taken"):

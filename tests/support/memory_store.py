@@ -144,6 +144,9 @@ class MemoryDirectory(Store):
             counts[group] += principal_id not in gone
         return counts
 
+    def has_group(self, name: str) -> bool:
+        return name in self.state.groups
+
     def add_member(self, group: str, principal_id: str) -> bool:
         self._known(principal_id, group)
         if (group, principal_id) in self.state.members:

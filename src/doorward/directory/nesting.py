@@ -76,12 +76,11 @@ def nest(services: Services, outer: str, inner: str, *, actor: str) -> ChangeRes
         if outer in graph.parents(inner):
             note = f"{inner} was in {outer} already"
             return ChangeResult(value=inner, seq=stores.changes.head(), notes=(note,))
-        groups = stores.directory.groups()
-        _require_group(groups, inner)
+        _require_group(stores, inner)
         _refuse_circle(graph, inner, outer)
         _refuse_beyond_limits(graph, inner, outer)
         notes: tuple[str, ...] = ()
-        if outer not in groups:
+        if not stores.directory.has_group(outer):
             create_within(services, stores, outer, actor=actor, now=now)
             notes = (f"the group {outer} did not exist and was created",)
         stores.directory.nest(inner, outer)
@@ -101,7 +100,7 @@ def unnest(services: Services, outer: str, inner: str, *, actor: str) -> ChangeR
     with services.work.change() as stores:
         require_tenant(stores)
         for one in (outer, inner):
-            _require_group(stores.directory.groups(), one)
+            _require_group(stores, one)
         seq = unnest_within(services, stores, outer, inner, actor=actor, now=now)
         if seq is None:
             note = f"{inner} was not in {outer}"
@@ -124,7 +123,7 @@ def is_group(services: Services, name: str, kind: str | None = None) -> bool:
         return kind == GROUP_KIND
     with services.work.read() as stores:
         principal = stores.directory.by_name(name)
-        known = name in stores.directory.groups()
+        known = stores.directory.has_group(name)
     if principal is not None and known:
         raise RequestRefused(
             "member-ambiguous",
@@ -137,7 +136,7 @@ def is_group(services: Services, name: str, kind: str | None = None) -> bool:
 def show_group(services: Services, group: str) -> GroupView:
     """Return a group with its members; raise `NotFound` (`group-unknown`)."""
     with services.work.read() as stores:
-        _require_group(stores.directory.groups(), group)
+        _require_group(stores, group)
         graph = GroupGraph(stores.directory.nestings())
         members = tuple(stores.directory.members(group))
     return GroupView(
@@ -193,8 +192,8 @@ def _count_inherited(stores: Stores, group: str) -> int:
     return sum(group in one.inherited for one in stores.directory.members(group))
 
 
-def _require_group(groups: Mapping[str, int], name: str) -> None:
-    if name not in groups:
+def _require_group(stores: Stores, name: str) -> None:
+    if not stores.directory.has_group(name):
         raise NotFound(
             "group-unknown",
             f"there is no group named {name[:64]}",

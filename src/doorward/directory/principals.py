@@ -170,7 +170,7 @@ def create_group(services: Services, group: str, *, actor: str) -> ChangeResult[
     now = services.clock.now()
     with services.work.change() as stores:
         require_tenant(stores)
-        if group in stores.directory.groups():
+        if stores.directory.has_group(group):
             return ChangeResult(
                 value=group, seq=stores.changes.head(), notes=(f"the group {group} existed already",)
             )

@@ -71,6 +71,10 @@ class DirectoryStore(Protocol):
         """Return every group name with the number of its direct members that are principals, sorted by name."""
         ...
 
+    def has_group(self, name: str) -> bool:
+        """Return whether there is a group of that name, without counting the members of all groups."""
+        ...
+
     def add_member(self, group: str, principal_id: str) -> bool:
         """Put a principal into a group; False if it was in it already; raise `NotFound` for an unknown group."""
         ...

@@ -132,7 +132,7 @@ def make_groups(
     for text in tag.groups if tag else ():
         template = parse_template(text)
         group = render_template(template, _fields(enrolment, manufacturer)) if template.fields else text
-        if template.fields and group not in stores.directory.groups():
+        if template.fields and not stores.directory.has_group(group):
             raise RequestRefused(
                 "group-unknown",
                 f"there is no group named {group}, which the template {text} gives",

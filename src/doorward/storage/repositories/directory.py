@@ -256,6 +256,10 @@ class SqlDirectory:
         """Return every group name with the number of principals put into it; removed ones do not count."""
         return dict(self._transaction.driver_rows(_GROUPS))
 
+    def has_group(self, name: str) -> bool:
+        """Return whether there is a group of that name, without counting the members of all groups."""
+        return self._transaction.driver_value(_GROUP, name=name) is not None
+
     def add_member(self, group: str, principal_id: str) -> bool:
         """Put a principal into a group."""
         group_id = self._known(group, principal_id)
