@@ -2,6 +2,7 @@
 
     GET  /crl/<authority>.crl    the newest revocation list, DER (the CRL address in certificates)
     GET  /crl/<authority>/<n>-of-<count>.crl   one partition, if the list is divided
+    GET  /crl/<authority>/delta.crl, /crl/<authority>/<n>-of-<count>-delta.crl   what has changed since, if lists name deltas
     GET  /ca/<authority>.cer     an authority's certificate, DER (the AIA address)
     GET  /root.pem               the root certificate, PEM
     GET  /roots.pem              every trusted root, and their cross-certificates, PEM
@@ -83,7 +84,7 @@ class StatusSurface:
         ]
 
     async def crl(self, request: Request) -> Response:
-        """Answer with the newest revocation list of an authority, the full list or one partition."""
+        """Answer with the newest revocation list of an authority: the full list, one partition, or a delta of either."""
         authority, partition = _authority_id(request), _partition(request)
         shared = await self._pool.run(lambda: self._crls.find(authority, partition))
         if shared is None:
@@ -198,7 +199,7 @@ def _authority_id(request: Request) -> str:
 
 
 def _partition(request: Request) -> str:
-    """Return the partition's name in the path; empty for the full list."""
+    """Return the name of a list in the path, a partition or a delta; empty for the full list."""
     name: str = request.path_params.get("partition", FULL)
     if not division_of(scope_of(name)):
         raise NotFound(
