@@ -84,7 +84,7 @@ def _partitions(door: Door) -> Row:
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     finally:
         with closing(sqlite3.connect(door.house.installation.layout.database, timeout=30)) as driver:
-            driver.execute("DELETE FROM crls WHERE partition <> ''")
+            driver.execute("DELETE FROM crl_heads WHERE partition <> ''")
             driver.commit()
     sizes = [len(one.der) for name, one in made.items() if name != FULL]
     return single(
