@@ -7,6 +7,7 @@ Each plan is about one scope: the full CRL or a partition.
    delta of the full CRL has, all complete CRLs are made.
 3. A delta is made with each complete CRL, and alone if the caller names it, as long as a complete CRL that names it has not ended,
    also if deltas were switched off meanwhile. After that a complete CRL is made in its place, and the delta is removed.
+4. A CRL that begins later than now was made while a clock was ahead. It is no base, and does not say which certificates have ended.
 
 Not here: when CRLs are due (crls), signing and storing (crl_signing).
 Standard: RFC 5280 sections 3.3 and 5.2.4.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from doorward.authority.status.crl_deltas import choose_base, delta_end, divide_changes, encode_changes
 from doorward.authority.status.crl_signing import CrlSigner, ScopePlan
@@ -26,6 +27,14 @@ from doorward.pki.crl import EntryEncoder
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CrlBase, CrlRecord, RevokedRow, StatusChange
 from doorward.stores.services import Services
+
+AHEAD = timedelta(seconds=10)
+"""How much later than now a CRL may begin: the clocks of two machines differ by less (`clock-differs`)."""
+
+
+def is_ahead(one: CrlRecord | CrlBase, now: datetime) -> bool:
+    """Return whether a CRL was made while a clock was ahead: relying parties do not take it yet, so it is made again."""
+    return one.this_update > now + AHEAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +64,7 @@ def load_published(stores: Stores, authority_id: str, now: datetime) -> Publishe
     """Return what an issuing authority has published."""
     bases: dict[str, tuple[CrlBase, ...]] = {}
     for one in stores.deltas.bases(authority_id):
-        if one.next_update > now:
+        if one.next_update > now and not is_ahead(one, now):
             bases[one.partition] = (*bases.get(one.partition, ()), one)
     heads = {one.partition: one for one in stores.status.crl_heads(authority_id)}
     return Published(heads=heads, bases=bases)
@@ -144,7 +153,7 @@ class Planner:
             return {}
         issuing, heads = self._signer.issuing, published.heads
         since = {
-            name: heads[name].this_update if name in heads else issuing.created_at
+            name: min(heads[name].this_update, self._signer.now) if name in heads else issuing.created_at
             for name in sorted(complete)
         }
         return divide_revoked(stores.certificates.revoked(issuing.id, min(since.values())), since)

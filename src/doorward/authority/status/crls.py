@@ -23,7 +23,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from doorward.authority.status.crl_planning import Planner, Published, find_changed, load_published
+from doorward.authority.status.crl_planning import (
+    Planner,
+    Published,
+    find_changed,
+    is_ahead,
+    load_published,
+)
 from doorward.authority.status.crl_signing import CrlSigner, SignedScope, sign_plans, store_scope
 from doorward.authority.status.partitions import FULL, delta_of, partition_names
 from doorward.core.errors import NotFound
@@ -47,7 +53,8 @@ def due_crls(services: Services, now: datetime, authority_id: str = "") -> tuple
     """Return the names of the CRLs of an issuing authority that are due; the full one has the empty name.
 
     A CRL is due if it does not exist; if half of its lifetime is over; or if one of its certificates was
-    revoked, held or released, but at most every 10 seconds. If it names a delta, then that one is due instead.
+    revoked, held or released, but at most every 10 seconds. If it names a delta, then that one is due instead. A CRL
+    that begins in the future is due too: the clock was ahead when it was made.
 
     Args:
         services: the ports of this process.
@@ -65,7 +72,7 @@ def due_crls(services: Services, now: datetime, authority_id: str = "") -> tuple
         for scope in wanted:
             due |= _find_ending(published, scope, now)
         newest = published.newest(FULL)
-        if newest is not None and now >= newest.this_update + CRL_PAUSE:
+        if newest is not None and (now >= newest.this_update + CRL_PAUSE or is_ahead(newest, now)):
             for scope in find_changed(stores, issuing.id, published, wanted):
                 due.add(delta_of(scope) if services.crl_deltas and published.is_base(scope) else scope)
     return tuple(sorted(due))
@@ -74,9 +81,9 @@ def due_crls(services: Services, now: datetime, authority_id: str = "") -> tuple
 def _find_ending(published: Published, scope: str, now: datetime) -> set[str]:
     """Return which CRLs of a scope are due, whatever was revoked."""
     complete, delta = published.heads.get(scope), published.heads.get(delta_of(scope))
-    if complete is None or is_half_over(complete, now):
+    if complete is None or is_half_over(complete, now) or is_ahead(complete, now):
         return {scope}
-    return {delta_of(scope)} if delta is not None and is_half_over(delta, now) else set()
+    return {delta_of(scope)} if delta and (is_half_over(delta, now) or is_ahead(delta, now)) else set()
 
 
 def publishing_authorities(services: Services) -> tuple[str, ...]:
@@ -101,7 +108,7 @@ def publish_crls(
         next_update: for the last CRLs of an authority: when they end; None for `Services.crl_lifetime`.
 
     Returns:
-        The newest CRL of each name. If another process has stored a newer one meanwhile, that one.
+        The newest CRL of each name. If another process has stored a newer one meanwhile, the stored ones: nothing was made.
 
     Raises:
         NotFound: `not-founded`, `authority-unknown`; the authority's key is not in the key store.
@@ -170,24 +177,26 @@ def is_half_over(crl: CrlRecord, now: datetime) -> bool:
 def _store(
     services: Services, stores: Stores, signer: CrlSigner, made: Collection[SignedScope]
 ) -> dict[str, CrlRecord]:
-    """Store the CRLs of each scope that has no newer number, and forget changes that none needs any more."""
+    """Store all CRLs, and forget changes that none needs any more; store none if one of the scopes has a newer number.
+
+    What the full CRL covers counts as published in every scope (`find_changed`). If a scope were left to another process that
+    read earlier, and the full CRL stored, what came in between would be on neither list of that scope. So all is due again.
+    """
     authority_id, now = signer.issuing.id, signer.now
     before = load_published(stores, authority_id, now)
-    stored: dict[str, CrlRecord] = {}
+    newest = {one.plan.scope: before.newest(one.plan.scope) for one in made}
+    if any((head := newest[one.plan.scope]) is not None and head.number >= one.plan.number for one in made):
+        names = [crl.partition for one in made for crl, _ in one.crls]
+        found = [stores.status.crl(authority_id, name) for name in names]
+        return {one.partition: one for one in found if one is not None}
     for one in made:
-        newest = before.newest(one.plan.scope)
-        overtaken = newest is not None and newest.number >= one.plan.number
-        if not overtaken:
-            store_scope(services, stores, one, actor="system", now=now)
-        for crl, _ in one.crls:
-            found = stores.status.crl(authority_id, crl.partition) if overtaken else None
-            stored[crl.partition] = found or crl
-    after = load_published(stores, authority_id, now)
-    full = after.newest(FULL)
+        store_scope(services, stores, one, actor="system", now=now)
+    full = load_published(stores, authority_id, now).newest(FULL)
     if full is not None:
-        bases = (base.through_seq for scope in after.bases.values() for base in scope)
+        # Also for bases that have ended: by the clock of another machine they may not have.
+        bases = (one.through_seq for one in stores.deltas.bases(authority_id))
         stores.deltas.forget(authority_id, min((full.through_seq, *bases)), FORGOTTEN_TOGETHER)
-    return stored
+    return {crl.partition: crl for one in made for crl, _ in one.crls}
 
 
 def _require_issuing(stores: Stores, authority_id: str) -> AuthorityRecord:
