@@ -130,6 +130,28 @@ def test_a_gateway_that_was_not_heard_of(installation: Installation) -> None:
         assert part(installation, "gateway").trouble == ()
 
 
+@pytest.mark.parametrize("chosen", [True, False], ids=["chosen", "default"])
+def test_a_door_with_few_open_files(installation: Installation, *, chosen: bool) -> None:
+    """A limit of connections that somebody set is not in force: `status` says what is, and how many files are missing."""
+    if chosen:
+        kept = installation.settings.model_dump(exclude_unset=True)
+        installation.settings = Settings(**{**kept, "max_connections": 50_000})
+    gateway = register_gateway(installation.services, name="gw", assertion_jwk="{}")
+    with installation.services.work.read() as stores:
+        head = stores.changes.head()
+    for accepts in (50_000, 10_000):
+        confirm(
+            installation.services, gateway.id, head, f'{{"accepts": {accepts}, "max_connections": 50000}}'
+        )
+        found = part(installation, "gateway")
+        assert found.trouble == ()
+        assert f"accepts {accepts}" in found.text
+        assert bool(found.warnings) is bool(found.hints) is (chosen and accepts < 50_000)
+    if chosen:
+        assert "accepts 10000 connections and not 50000" in found.warnings[0]
+        assert "100000 files" in found.hints[0]
+
+
 def test_a_silent_gateway(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway that went silent is named with the time it was heard of last."""
     register_gateway(installation.services, name="gw", assertion_jwk="{}")

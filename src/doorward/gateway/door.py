@@ -416,6 +416,8 @@ class Gateway:
         return json.dumps(
             {
                 "connections": len(self.connections),
+                "accepts": self._options.door.limits.accepted,
+                "max_connections": self._options.door.limits.connections,
                 "cuts_by": self.cutter.mechanism.value,
                 "listen": [str(one) for one in self._options.listeners],
                 "envoys": len(self.supervisor.envoy_pids()),

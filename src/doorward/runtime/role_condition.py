@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
@@ -102,9 +103,16 @@ def _examine_gateway(installation: Installation, one: Confirmation, head: int) -
             "run `doorward status` again after a few seconds; until then new connections are admitted only "
             "at applications that the change does not alter"
         )
+    warnings = []
+    if fewer := _why_fewer(installation, said):
+        warnings.append(fewer)
+        hints.append(
+            f"let Envoy open {2 * int(said['max_connections'])} files (LimitNOFILE of the service, `ulimit -Hn`), and start the door "
+            f"again; or set max_connections = {said['accepts']}"
+        )
     if said:
         text = f"{one.gateway.name}: {said.get('connections', 0)} connections on {', '.join(said.get('listen', []))}"
-        text += f", cuts by {said.get('cuts_by', '?')}"
+        text += f", cuts by {said.get('cuts_by', '?')}, accepts {said.get('accepts', '?')}"
     else:
         text = f"{one.gateway.name}: starting"
     if waiting := int(said.get("log_backlog_bytes") or 0):
@@ -113,9 +121,18 @@ def _examine_gateway(installation: Installation, one: Confirmation, head: int) -
         name="gateway",
         text=text,
         trouble=tuple(trouble),
+        warnings=tuple(warnings),
         hints=tuple(hints),
         facts={"gateway": one.gateway.name, **said},
     )
+
+
+def _why_fewer(installation: Installation, said: Mapping[str, Any]) -> str:
+    """Return why the door accepts fewer connections than somebody set; empty if it does not, or if it is only the default."""
+    accepts, wanted = int(said.get("accepts") or 0), int(said.get("max_connections") or 0)
+    if accepts >= wanted or "max_connections" not in installation.settings.model_fields_set:
+        return ""
+    return f"the door accepts {accepts} connections and not {wanted} (max_connections): half of the files that Envoy may open"
 
 
 def _why_away(installation: Installation, one: Confirmation) -> str:
