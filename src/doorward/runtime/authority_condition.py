@@ -31,6 +31,7 @@ _SUCCESSOR_HINTS = {
 
 _OUT_OF_DATE = {
     "crl-stale": "the revocation list is out of date: relying parties that need one refuse our certificates",
+    "crl-delta-stale": "the delta of the revocation list is out of date: relying parties see no revocation since the list itself",
     "responder-expired": "the ocsp-responder certificate has expired: no OCSP answer is signed",
 }
 

@@ -21,6 +21,7 @@ from doorward.stores.records import AuthorityKind
 from doorward.web.app import build_status_app
 from doorward.web.pool import UseCasePool
 from doorward.wire.jose import parse_jwks, render_jwk
+from tests.support.delta_authority import DeltaAuthority
 from tests.support.world import World, empty_world, found_world
 
 
@@ -193,6 +194,18 @@ def test_readiness_needs_an_authority_a_fresh_list_and_a_responder(
     assert (stale.status_code, stale.json()["faults"]) == (503, ["crl-stale", "responder-expired"])
     nothing = TestClient(build_status_app(empty_world().services, pool)).get("/readyz")
     assert (nothing.status_code, nothing.json()["faults"]) == (503, ["not-founded"])
+
+
+def test_a_stale_delta_is_not_a_stale_list(pool: UseCasePool) -> None:
+    """A delta ends hours before its list, which relying parties still accept."""
+    authority = DeltaAuthority()
+    authority.later()
+    client = TestClient(build_status_app(authority.world.services, pool))
+    assert client.get("/readyz").json()["faults"] == []
+    authority.world.clock.turn(hours=7)
+    assert client.get("/readyz").json()["faults"] == ["crl-delta-stale"]
+    authority.world.clock.turn(hours=18)
+    assert client.get("/readyz").json()["faults"] == ["crl-stale", "crl-delta-stale"]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/root.pem", "/jwks.json"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from doorward.authority.status.partitions import is_delta
 from doorward.core.errors import NotFound
 from doorward.stores.prerequisites import require_authority, trusted_issuers
 from doorward.stores.records import AuthorityKind, CrlRecord
@@ -47,7 +48,8 @@ def find_faults(services: Services, now: datetime) -> tuple[str, ...]:
 
     They are those of every issuing authority that is trusted.
 
-    `crl-missing`: no CRL was published yet. `crl-stale`: a CRL has expired.
+    `crl-missing`: no CRL was published yet. `crl-stale`: a complete CRL has expired. `crl-delta-stale`: a delta has, and
+    relying parties have only the complete CRL.
     `responder-expired`: the OCSP responder's certificate has expired, so nothing is signed.
 
     Raises:
@@ -59,9 +61,11 @@ def find_faults(services: Services, now: datetime) -> tuple[str, ...]:
             (stores.status.crl_heads(one.id), stores.authorities.responder(one.id))
             for one in trusted_issuers(stores)
         ]
+    ended = {is_delta(crl.partition) for crls, _ in found for crl in crls if crl.next_update <= now}
     faults = {
         "crl-missing": any(not crls for crls, _ in found),
-        "crl-stale": any(crl.next_update <= now for crls, _ in found for crl in crls),
+        "crl-stale": False in ended,
+        "crl-delta-stale": True in ended,
         "responder-expired": any(one is None or one.not_after <= now for _, one in found),
     }
     return tuple(code for code, holds in faults.items() if holds)
