@@ -169,6 +169,8 @@ def _what(kind: str, data: Mapping[str, Any], personal: Mapping[str, Any], names
             "number",
         )
         words += [str(data[name]) for name in shown if data.get(name) not in (None, "")]
+        if base := data.get("base_number"):  # of a delta CRL
+            words.append(f"since {base}")
     if application := data.get("application"):
         words.append(f"at {names.application(str(application))}")
     elif server := personal.get("claimed_server_name"):

@@ -35,6 +35,11 @@ def event(
 @pytest.mark.parametrize(
     ("given", "line"),
     [
+        (event("crl:published", number=7, entries=2), "system  crl:published 7  ok"),
+        (
+            event("crl:published", number=7, base_number=3, entries=1),
+            "system  crl:published 7 since 3  ok",
+        ),
         (
             event("factor:failed", PERSON, principal=PERSON, application=APP, reason="factor-wrong"),
             "person/alice  factor:failed person/alice at pay  refused because factor-wrong",
