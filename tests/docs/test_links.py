@@ -98,6 +98,14 @@ def test_every_page_is_in_the_index() -> None:
     assert sorted(_name(page) for page in pages - linked) == []
 
 
+def test_each_record_is_listed_once() -> None:
+    """The list of decisions has one line for each record."""
+    folder = ROOT / "docs" / "design"
+    listed = _LINK.findall((folder / "README.md").read_text(encoding="utf-8"))
+    records = [one.name for one in folder.glob("[0-9]*.md")]
+    assert sorted(one for one in listed if one[0].isdigit()) == sorted(records)
+
+
 def test_the_files_of_the_root_are_there() -> None:
     """The repository has the files that a reader looks for first."""
     assert [name for name in ROOTS if not (ROOT / name).is_file()] == []
