@@ -56,10 +56,9 @@ LATER = (
 """Modules that libraries import when they are first used."""
 
 OBJECTS_BETWEEN_COLLECTIONS = 5_000, 20, 100
-"""How many objects more than before, and how many collections of the younger generation, until one of each generation. A
-collection of all objects stops every thread, 40 ms with 5,000 live connections, and found nothing. With the interpreter's 700, 10, 10 every
-second publication caused one, and a withdrawal waited; now one comes after ten million objects, so that garbage in circles
-still goes. A command that loads modules has a number of its own (`cli.program`)."""
+"""The three thresholds of `gc.set_threshold`. A collection of all objects stops every thread, for 40 ms with 5,000 live connections,
+and found nothing. With the interpreter's 700, 10, 10 every second publication caused one, and a withdrawal waited. Now one comes after
+ten million new objects, so that garbage in circles still goes. A command that loads modules has a number of its own (`cli.program`)."""
 
 
 def preload_all(never: Collection[str] = ()) -> None:

@@ -111,9 +111,8 @@ class Planner:
         changes = divide_changes(stores.deltas.since(issuing.id, since), scopes)
         chosen = {one: choose_base(published.bases.get(one, ()), changes[one]) for one in scopes}
         if self._names_delta and FULL in scopes and chosen[FULL] is None:
-            scopes |= (
-                published.scopes
-            )  # one read for all; otherwise their deltas would read the same changes again and again
+            # One read for all; otherwise their deltas would read the same changes again and again.
+            scopes |= published.scopes
             complete, chosen, changes = set(scopes), dict.fromkeys(scopes), divide_changes((), scopes)
         complete |= {one for one in scopes if self._needs_complete(published, one, chosen[one])}
         entries = self._load_entries(stores, published, complete)
