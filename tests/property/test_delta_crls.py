@@ -29,6 +29,7 @@ STEPS = st.one_of(
         st.sampled_from(["hold", "release", "revoke", "revoke-held"]), st.integers(0, CERTIFICATES - 1)
     ),
     st.tuples(st.just("pass"), st.sampled_from([11, 7_200, 11_000, 43_201])),
+    st.tuples(st.just("set back"), st.sampled_from([7_200, 180_000])),
     st.tuples(st.just("full"), st.just(0)),
     st.tuples(st.just("switch"), st.booleans()),
 )
@@ -41,6 +42,9 @@ class Published:
         self.world: World = found_world(document="")
         self.services: Services = replace(self.world.services, crl_deltas=True, crl_partitions=2)
         self.lists: list[CrlRecord] = []
+        self.was_ahead = False
+        self.taken: list[CrlRecord] = []
+        """By relying parties: without those that began, or had ended, only by a clock that was ahead."""
         self.make()
         self.held = [self.world.issue("sensor-1").record for _ in range(CERTIFICATES)]
 
@@ -48,12 +52,20 @@ class Published:
         """Make these CRLs and what is due; remember them."""
         due = {*names, *crls.due_crls(self.services, self.world.clock.now())}
         if due:
-            self.lists += crls.publish_crls(self.services, due).values()
+            made = crls.publish_crls(self.services, due).values()
+            self.lists += made
+            self.taken += made
 
     def apply(self, step: str, number: int) -> None:
         """Do one step."""
         if step == "pass":
             self.world.clock.turn(seconds=number)
+        elif step == "set back":
+            self.was_ahead = True
+            ended = self.world.clock.now()
+            self.world.clock.turn(seconds=-number)
+            now = self.world.clock.now()
+            self.taken = [one for one in self.taken if one.this_update <= now and ended < one.next_update]
         elif step == "full":
             self.make("", *partition_names(2))
         elif step == "switch":
@@ -103,10 +115,11 @@ class Published:
         if delta is None or complete.number >= delta.number:
             assert entries_of(complete.der) == truth
         if delta is None:
-            assert not [one for one in self.lists if self._names_delta(one, scope) and one.next_update > now]
+            left = [one for one in self.taken if self._names_delta(one, scope) and one.next_update > now]
+            assert not left or (self.was_ahead and all(one.number < complete.number for one in left))
             return
         assert delta.next_update > now
-        for one in self.lists:
+        for one in self.taken:
             if self._names_delta(one, scope) and one.next_update > now:
                 if one.number >= base_number(delta.der):
                     assert apply_delta(one.der, delta.der) == truth
@@ -135,7 +148,7 @@ class Published:
 @settings(max_examples=60)
 @given(st.lists(STEPS, max_size=25), st.sampled_from([1, 2, 100]))
 def test_a_base_and_its_delta_are_a_complete_list(steps: list[tuple[str, int]], bound: int) -> None:
-    """Revocations, holds, releases, time, full lists out of turn, deltas switched on and off, deltas that outgrow their bound."""
+    """Revocations, holds, releases, time, clocks set back, full lists out of turn, deltas switched on and off or too large."""
     with patch.object(crl_deltas, "FEWEST_CHANGES", bound):
         authority = Published()
         for step, number in steps:
