@@ -205,7 +205,9 @@ class SqlStatus:
             raise IntegrityError(
                 "crl-damaged",
                 f"the stored CRL {row[3]} of {authority_id} is not the one that was signed",
-                hint="restore the last backup; or hold a certificate and release it, and `serve` makes the next CRL",
+                # With deltas, a hold makes only the delta again.
+                hint="restore the last backup; or, with `crl_deltas` off, hold a certificate and release it, "
+                "and `serve` makes the next CRL",
             )
         return _crl(row[:-1], der)
 
