@@ -135,6 +135,10 @@ _SECRETS = frozenset({"password", "sslpassword"})
 _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:[0-9]*)?")
 _UNTOLD = frozenset({"database"})
 """Settings with values that errors do not repeat, because they may contain a password."""
+_MESSAGES = {
+    **dict.fromkeys(("bool_parsing", "bool_type"), "it must be true or false"),
+    **dict.fromkeys(("int_parsing", "int_type"), "it must be a whole number"),
+}
 Listen = Annotated[str, AfterValidator(parse_listen)]
 
 
@@ -462,7 +466,7 @@ def _fault(error: Any, origin: Mapping[str, str]) -> Fault:
         return _no_such_setting(key, place, f"did you mean {near[0]}?" if near else f"settings are: {known}")
     return Fault(
         code="setting-invalid",
-        message=str(error["msg"]).removeprefix("Value error, "),
+        message=_MESSAGES.get(error["type"]) or str(error["msg"]).removeprefix("Value error, "),
         hint=""
         if key in _UNTOLD or error["input"] is None
         else f"the value was {str(error['input'])[:80]!r}",

@@ -305,6 +305,19 @@ def test_values_out_of_bounds(tmp_path: Path, key: str, value: str) -> None:
     assert "the value was" in fault.hint
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("crl_deltas", "yes please", "it must be true or false"),
+        ("max_connections", "many", "it must be a whole number"),
+    ],
+)
+def test_a_value_of_another_kind(tmp_path: Path, key: str, value: str, message: str) -> None:
+    """The fault says in plain words what the value must be."""
+    (fault,) = faults_of(tmp_path, {f"DOORWARD_{key.upper()}": value})
+    assert (fault.key, fault.message, fault.hint) == (key, message, f"the value was {value!r}")
+
+
 def test_staleness_is_what_revocations_rely_on() -> None:
     """A gateway counts as away after three times the longest staleness that can be set."""
     from doorward.authority.gateways import FRESH_WITHIN
