@@ -91,7 +91,7 @@ class StatusSurface:
             raise NotFound(
                 "crl-unknown",
                 f"there is no revocation list of {authority}",
-                hint="use the CRL address in the certificate",
+                hint="use the CRL address in the certificate, or the address of the delta in the list",
             )
         crl = shared.record
         age = min(CRL_MAX_AGE, crl.next_update - self._services.clock.now())
