@@ -25,7 +25,7 @@ from doorward.pki.crl import EntryEncoder, encode_removal
 from doorward.stores.records import CrlBase, StatusChange
 
 FEWEST_CHANGES, MOST_CHANGES = 1_000, 10_000
-"""A delta of 1,000 entries has 40 KB and takes some milliseconds, so a short CRL is not made again for fewer. Above 10,000 entries,
+"""A delta of 1,000 entries has 50 KB and takes some milliseconds, so a short CRL is not made again for fewer. Above 10,000 entries,
 signing and storing a delta for each revocation would take more than a complete CRL from time to time."""
 
 _PART_OF_BASE = 10
