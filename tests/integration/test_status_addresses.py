@@ -189,10 +189,10 @@ def test_a_delta_alone_brings_revocation_and_release(site: Site) -> None:
     assert reason() is None
     assert "leaf.pem: OK" in site.run(*verify, *lists)
     revocation.hold(services, site.held.record.id, ACTOR)
-    assert eventually(lambda: reason() is x509.ReasonFlags.certificate_hold, seconds=30)
+    assert eventually(lambda: reason() is x509.ReasonFlags.certificate_hold, seconds=100)
     assert "certificate revoked" in site.run(*verify, *lists, code=2)
     revocation.release(services, site.held.record.id, ACTOR)
-    assert eventually(lambda: reason() is x509.ReasonFlags.remove_from_crl, seconds=30)
+    assert eventually(lambda: reason() is x509.ReasonFlags.remove_from_crl, seconds=100)
     assert "leaf.pem: OK" in site.run(*verify, *lists)
     fetched = (site.folder / "list.der").read_bytes()
     site.fetch(site.list_address(), "list")
