@@ -2,8 +2,8 @@
 
 Not here: migrations to this schema (`migrations`; a test compares the two), queries (`repositories`,
 `event_store`). Column types are explained in `types`. The tables of second factors and sessions are in
-`schema_factors`, those of device fleets in `schema_fleets`, facts in `schema_facts`, those of delta CRLs in `schema_deltas`, those of ACME in `schema_acme`, those of the audit log in
-`schema_log`.
+`schema_factors`, those of device fleets in `schema_fleets`, facts in `schema_facts`, those of delta CRLs in
+`schema_deltas`, those of ACME in `schema_acme`, those of the audit log in `schema_log`.
 
 A PostgreSQL database has collation "C", because prefix look-ups compare text by code point. Check constraints enforce
 the closed lists that decide about access or trust, and the retention class of erasable values. The kinds of changes
