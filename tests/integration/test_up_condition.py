@@ -100,6 +100,16 @@ def test_a_list_that_is_not_renewed(installation: Installation) -> None:
     assert "serve" in over.hints[0]
 
 
+def test_a_list_that_is_not_stored_as_it_was_signed(installation: Installation) -> None:
+    """Relying parties get no list, so `status` says so, with what to do."""
+    assert part(installation, "authority").trouble == ()
+    with installation.database.write() as connection:
+        connection.exec_driver_sql("UPDATE crl_pieces SET content = X'00'")
+    damaged = part(installation, "authority")
+    assert "(crl-damaged)" in damaged.trouble[0]
+    assert "restore the last backup" in damaged.hints[0]
+
+
 def test_a_root_list_that_is_not_renewed(installation: Installation) -> None:
     """The end of the root's list is news sixty days before, with the command that makes the next one."""
     root_list = "root's revocation list"

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from doorward.authority.inventory import list_authorities
 from doorward.authority.rollover.progress import RolloverProgress
 from doorward.authority.rollover.viewing import view_rollover
-from doorward.authority.status.published_objects import find_faults
+from doorward.authority.status.published_objects import check_stored_crls, find_faults
 from doorward.authority.status.root_crl import root_list_end, unlisted_authorities
+from doorward.core.errors import IntegrityError
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition_part import Part
 from doorward.stores.authority_protocols import RolloverRecord, RolloverState
@@ -65,6 +66,11 @@ def examine_authority(installation: Installation, now: datetime) -> Part:
         if code in _OUT_OF_DATE:  # a missing list is made within a second of the first start
             trouble.append(_OUT_OF_DATE[code])
             hints.append("`doorward serve` renews it by itself: check that it runs, and read its log")
+    try:
+        check_stored_crls(installation.services)
+    except IntegrityError as error:
+        trouble.append(f"{error.detail} ({error.code})")
+        hints.append(error.hint)
     ends = root_list_end(installation.services)
     if ends is None:
         warnings.append(
