@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,9 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from doorward.authority import issuing, revocation
-from doorward.authority.status import crls, published_objects
 from doorward.authority.status.partitions import delta_of, partition_of
-from doorward.core.certificate import RevocationReason
 from doorward.stores.records import CrlRecord
 from doorward.verification.path.certificate import parse_path_certificate
 from doorward.verification.path.store import TrustStore
@@ -24,40 +21,24 @@ from doorward.verification.revocation.path_status import judge_path_status
 from doorward.verification.revocation.status import RevocationStatus
 from tests.support.certificates.judging import status_sources
 from tests.support.commands import run_openssl
-from tests.support.world import OPERATOR, World, found_world
+from tests.support.delta_authority import COMPROMISE, DeltaAuthority
+from tests.support.world import OPERATOR
 
 pytestmark = pytest.mark.needs("openssl")
-COMPROMISE = RevocationReason.KEY_COMPROMISE
 
 
-class RelyingParty:
-    """A certificate, its issuer as the anchor, and the CRLs of its scope: complete ones that were fetched, and the newest delta."""
+class RelyingParty(DeltaAuthority):
+    """The authority of a certificate, and what is fetched to judge it: complete CRLs of its scope, and the newest delta."""
 
     def __init__(self, partitions: int) -> None:
-        self.world: World = found_world(document="")
-        self.services = replace(self.world.services, crl_deltas=True, crl_partitions=partitions)
-        self.publish()
+        super().__init__(partitions)
         issued = issuing.issue(self.services, self.world.csr(), self.world.claim("sensor-1"))
         self.leaf, self.issuer = issued.record, issued.chain_der[1]
         self.scope = partition_of(self.leaf.serial, partitions)
 
-    def publish(self) -> None:
-        """Make what is due."""
-        if due := crls.due_crls(self.services, self.world.clock.now()):
-            crls.publish_crls(self.services, due)
-
-    def later(self, **time: float) -> None:
-        """Let time pass, and make what is due."""
-        self.world.clock.turn(**(time or {"seconds": 11}))
-        self.publish()
-
     def fetch(self, *, delta: bool = False) -> CrlRecord:
         """The complete CRL that the certificate names, or the delta that this one names."""
-        found = published_objects.current_crl(
-            self.services, partition=delta_of(self.scope) if delta else self.scope
-        )
-        assert found is not None
-        return found
+        return self.stored(delta_of(self.scope) if delta else self.scope)
 
     def apply(self, step: str) -> None:
         """Revoke, hold or release the certificate."""
