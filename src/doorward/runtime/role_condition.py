@@ -23,6 +23,9 @@ from doorward.runtime.layout import find_lost, is_running, running_since
 from doorward.runtime.pem import render_pem
 
 _LONGEST_ANSWER = 64 * 1024
+_FEW_CONNECTIONS = 2_000
+"""Many machines do not allow as many open files as the default of `max_connections` needs; with fewer connections than these a door
+is too small for a company."""
 
 
 def examine_serve(installation: Installation) -> Part:
@@ -128,9 +131,10 @@ def _examine_gateway(installation: Installation, one: Confirmation, head: int) -
 
 
 def _why_fewer(installation: Installation, said: Mapping[str, Any]) -> str:
-    """Return why the door accepts fewer connections than somebody set; empty if it does not, or if it is only the default."""
+    """Return why the door accepts fewer connections than somebody set, or only a few; empty if neither is so."""
     accepts, wanted = int(said.get("accepts") or 0), int(said.get("max_connections") or 0)
-    if accepts >= wanted or "max_connections" not in installation.settings.model_fields_set:
+    is_default = "max_connections" not in installation.settings.model_fields_set
+    if accepts >= wanted or (is_default and accepts >= _FEW_CONNECTIONS):
         return ""
     return f"the door accepts {accepts} connections and not {wanted} (max_connections): half of the files that Envoy may open"
 
