@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench.envoys import envoy_name
 from bench.figures import keep, parse_json, render_json, render_table
-from bench.machine import CACHE, ROOT, Others, check_machine, file_system, sync_milliseconds
+from bench.machine import CACHE, ROOT, Others, check_machine, compile_sources, file_system, sync_milliseconds
 from bench.openbao import bao_name
 from bench.peers import haproxy_name, nginx_name
 from bench.rows import Row
@@ -67,6 +67,7 @@ def main() -> int:
             f"no such measurement: {', '.join(sorted(unknown))}; there are: {', '.join(MEASUREMENTS)}"
         )
     check_machine()
+    compile_sources()
     names = given.names or [one for one in MEASUREMENTS if one != "seed"]
     return _run(names, quick=given.quick)
 
