@@ -25,6 +25,9 @@ LOST_SECONDS = 0.5
 GAP_SECONDS = 180.0
 """From the death of an Envoy to the event of its gap: another gateway may have to start first."""
 
+LAST_LINE_SECONDS = 120.0
+"""Usual is less than a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Death:
@@ -65,8 +68,23 @@ class Record:
     gaps: list[float] = field(default_factory=list)
 
 
+def await_last_line(house: House) -> None:
+    """Return once every line of the access log is an event: lines are written and read in order, and one more request is the last."""
+    with house.installation.event_log.read() as store:
+        size = store.tree_size()
+    path = "/last-of-all"
+    assert eventually(lambda: house.get(house.identities["alice"], path).status == 200, LAST_LINE_SECONDS)
+
+    def is_there() -> bool:
+        newest = Evidence(house.installation).events(size)
+        return any(one["personal"].get("path") == path for one in newest if "personal" in one)
+
+    assert eventually(is_there, LAST_LINE_SECONDS), house.words()
+
+
 def read_record(house: House) -> Record:
-    """Read all of it, once nothing waits to be sequenced; the log must verify."""
+    """Read all of it, once nothing waits to be read or sequenced; the log must verify."""
+    await_last_line(house)
     assert eventually(lambda: not house.waiting(), 120.0), house.words()
     evidence = Evidence(house.installation)
     assert list(evidence.verify().faults) == []
