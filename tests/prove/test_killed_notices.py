@@ -62,6 +62,7 @@ def test_killed_while_notices_are_sent() -> None:
             let_ten_minutes_pass(installation)
         with serve_process(installation, settings):
             assert eventually(lambda: not waiting(installation), SENT_SECONDS)
+            assert eventually(lambda: not unsequenced(installation), SENT_SECONDS)
         check(installation, mail, hook)
 
 
@@ -116,6 +117,12 @@ def waiting(installation: Installation) -> list[Notice]:
     """Return the notices that are not done."""
     with installation.services.work.read() as stores:
         return list(stores.notices.list(outcome=NoticeOutcome.WAITING, limit=MOST))
+
+
+def unsequenced(installation: Installation) -> int:
+    """Return how many events are no leaves yet."""
+    with installation.event_log.read() as store:
+        return store.waiting()
 
 
 def let_ten_minutes_pass(installation: Installation) -> None:

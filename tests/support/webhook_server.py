@@ -27,7 +27,10 @@ def webhook_server(certified: tuple[Path, Path] | None = None) -> Iterator[Runni
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # the sender died meanwhile
+                return
             running.received.append(({key.lower(): value for key, value in self.headers.items()}, body))
             self.send_response(running.status)
             self.send_header("Location", running.url)
