@@ -11,11 +11,13 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TypeVar
 
+from doorward.core.certificate import RevocationReason
 from doorward.core.errors import IntegrityError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _Member = TypeVar("_Member", bound=Enum)
+_REASONS = {reason.value: reason for reason in RevocationReason}
 
 
 def to_microseconds(moment: datetime) -> int:
@@ -58,3 +60,9 @@ def from_word(kind: type[_Member], word: str) -> _Member:
             f"the database holds a {kind.__name__} that this version of Doorward does not know",
             hint="it was written by a newer version or by hand: keep a copy of the database, and compare it with a backup",
         ) from None
+
+
+def from_reason(word: str | None) -> RevocationReason:
+    """Return the reason of a revocation, of a million in a row; `unspecified` for NULL, which only another program can have written."""
+    word = word or RevocationReason.UNSPECIFIED.value
+    return _REASONS.get(word) or from_word(RevocationReason, word)

@@ -17,6 +17,7 @@ from doorward.storage.driver_statement import DriverRow, DriverStatement
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import (
     from_microseconds,
+    from_reason,
     from_word,
     to_microseconds,
     to_optional_microseconds,
@@ -24,7 +25,6 @@ from doorward.storage.values import (
 from doorward.stores.records import CertificateFilter, CertificateRecord, RevokedRow
 
 _STATES = {state.value: state for state in CertificateState}
-_REASONS = {reason.value: reason for reason in RevocationReason}
 
 _COLUMNS = """id, tenant, authority_id, serial, sha256, profile, state, not_before, not_after, created_at, principal_id,
     subject_name, reason, revoked_at, replaces, spki_sha256, der"""
@@ -232,7 +232,7 @@ class SqlCertificates:
         values = {"authority_id": authority_id, "not_after": to_microseconds(not_after)}
         for serial, end, at, reason in self._transaction.driver_rows(_REVOKED, **values):
             # A row that something else has written is listed too, if it lacks the reason or the time.
-            yield int(serial, 16), end, at or 0, _reason(reason or "unspecified")
+            yield int(serial, 16), end, at or 0, from_reason(reason)
 
     def successors(self, certificate_id: str) -> builtins.list[CertificateRecord]:
         """Return the certificates that were renewed from this one, oldest first, intents included."""
@@ -319,15 +319,11 @@ def _record(row: DriverRow) -> CertificateRecord:
         created_at=from_microseconds(created_at),
         principal_id=principal_id,
         subject_name=subject_name,
-        reason=None if reason is None else _reason(reason),
+        reason=None if reason is None else from_reason(reason),
         revoked_at=None if revoked_at is None else from_microseconds(revoked_at),
         replaces=replaces,
         spki_sha256=spki_sha256,
     )
-
-
-def _reason(word: str) -> RevocationReason:
-    return _REASONS.get(word) or from_word(RevocationReason, word)
 
 
 def _unknown() -> NotFound:

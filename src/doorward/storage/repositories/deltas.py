@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from doorward.core.certificate import RevocationReason
 from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.transaction import Transaction
-from doorward.storage.values import from_microseconds, from_word, to_microseconds
+from doorward.storage.values import from_microseconds, from_reason, to_microseconds
 from doorward.stores.records import CrlBase, StatusChange
 
-_REASONS = {reason.value: reason for reason in RevocationReason}
 _OF_ISSUER = "tenant = :this_tenant AND authority_id = :authority_id"
 _NOTE = DriverStatement(
     """INSERT INTO status_changes (tenant, authority_id, seq, serial)
@@ -67,7 +65,7 @@ class SqlDeltas:
                 is_listed=state is not None,
                 end=end or 0,
                 at=at or 0,
-                reason=_REASONS.get(word := reason or "unspecified") or from_word(RevocationReason, word),
+                reason=from_reason(reason),
             )
             for number, serial, end, at, reason, state in rows
         ]
