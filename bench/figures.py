@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.rows import Of, Row, render_number
 
-_LABEL, _BAR, _VALUE, _LINE, _TOP = 560, 420, 230, 26, 64
+_LABEL, _BAR, _VALUE, _LINE, _TOP = 600, 420, 270, 26, 64
 _LONGEST = 16.0
 """A bar ends there: sixteen times the goal, or a sixteenth."""
 
