@@ -100,10 +100,28 @@ def test_a_number_that_does_not_grow_changes_no_piece(work: UnitOfWork) -> None:
     assert forget_all(work) == 0
 
 
+def test_a_crl_is_checked_without_loading_it(work: UnitOfWork) -> None:
+    """A whole one passes, with one piece and with several; one that does not exist has no fault."""
+    with work.change() as stores:
+        stores.status.check_crl(ISSUER)
+        stores.status.store_crl(crl(1, der=LONG))
+        stores.status.store_crl(crl(1, der=b"short", partition="1-of-2"))
+        stores.status.store_crl(crl(1, der=b"", partition="2-of-2"))
+        for partition in ("", "1-of-2", "2-of-2"):
+            stores.status.check_crl(ISSUER, partition)
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "one-shot", *POSTGRESQL])
 @pytest.mark.parametrize(
     "damage",
-    ["DELETE FROM crl_pieces WHERE number = 1", "UPDATE crl_pieces SET content = x'00' WHERE number = 2"],
+    [
+        "DELETE FROM crl_pieces",
+        "DELETE FROM crl_pieces WHERE number = 1",
+        "UPDATE crl_pieces SET content = x'00' WHERE number = 2",
+        "UPDATE crl_pieces SET number = 7 WHERE number = 0",
+        "INSERT INTO crl_pieces (tenant, sha256, number, content) SELECT tenant, sha256, 9, content FROM crl_pieces WHERE number = 2",
+        "UPDATE crl_heads SET sha256 = 'another'",
+    ],
 )
 def test_a_damaged_crl_is_not_handed_out(
     kind: str, damage: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -119,5 +137,8 @@ def test_a_damaged_crl_is_not_handed_out(
             core.execute(
                 text(damage.replace("x'00'", "decode('00', 'hex')") if "postgresql" in kind else damage)
             )
-        with work.read() as stores, refused(IntegrityError, "crl-damaged"):
-            stores.status.crl(ISSUER)
+        with work.read() as stores:
+            with refused(IntegrityError, "crl-damaged"):
+                stores.status.crl(ISSUER)
+            with refused(IntegrityError, "crl-damaged"):
+                stores.status.check_crl(ISSUER)

@@ -18,6 +18,15 @@ class MemoryStatus(Store):
     def crl(self, authority_id: str, partition: str = "") -> CrlRecord | None:
         return self.state.crls.get((authority_id, partition))
 
+    def check_crl(self, authority_id: str, partition: str = "") -> None:
+        crl = self.crl(authority_id, partition)
+        if crl is None:
+            return
+        if any(
+            self.state.crl_pieces.get((one.sha256, one.number)) != one.content for one in split_crl(crl.der)
+        ):
+            raise IntegrityError("crl-damaged", "the stored CRL is not the one that was signed")
+
     def crl_heads(self, authority_id: str) -> list[CrlRecord]:
         kept = sorted(self.state.crls.items())
         return [replace(crl, der=b"") for (issuer, _), crl in kept if issuer == authority_id]

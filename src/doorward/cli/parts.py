@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.authority import rollover as rollover
     from doorward.authority.status import root_crl as root_crl
     from doorward.authority.status import root_list_import as root_list_import
+    from doorward.authority.status import stored_crls as stored_crls
     from doorward.core import mail_address as mail_address
     from doorward.demo import environment as environment
     from doorward.demo import report as report
@@ -201,6 +202,7 @@ else:
             "rollover": "doorward.authority.rollover",
             "root_crl": "doorward.authority.status.root_crl",
             "root_list_import": "doorward.authority.status.root_list_import",
+            "stored_crls": "doorward.authority.status.stored_crls",
             "environment": "doorward.demo.environment",
             "rule_lines": "doorward.access.rule_lines",
             "serve": "doorward.runtime.serve",

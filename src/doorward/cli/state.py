@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,13 +61,22 @@ class State:
             keys: unlock the key store.
             one_shot: this process does one thing and ends; a role, which runs on and has threads, takes False.
         """
-        installation = parts.compose.Installation(
-            self.settings(), passphrase_prompt=ask_passphrase, one_shot=one_shot
-        )
+        installation = self._open(one_shot=one_shot)
         click.get_current_context().call_on_close(installation.close)
         if keys:
             installation.unlock()
         return installation
+
+    @contextmanager
+    def opened(self) -> Iterator[Installation]:
+        """Open the installation for a part of the command, and close it after that: a command that looks again and again."""
+        with closing(self._open(one_shot=True)) as installation:
+            yield installation
+
+    def _open(self, *, one_shot: bool) -> Installation:
+        return parts.compose.Installation(
+            self.settings(), passphrase_prompt=ask_passphrase, one_shot=one_shot
+        )
 
     def withdrawal(self) -> tuple[Installation, tuple[str, ...]]:
         """Open the installation for a withdrawal, which works without the keys; return it and the notes about it."""

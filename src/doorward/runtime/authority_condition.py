@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from doorward.authority.inventory import list_authorities
 from doorward.authority.rollover.progress import RolloverProgress
 from doorward.authority.rollover.viewing import view_rollover
-from doorward.authority.status.published_objects import check_stored_crls, find_faults
+from doorward.authority.status.published_objects import find_faults
 from doorward.authority.status.root_crl import root_list_end, unlisted_authorities
+from doorward.authority.status.stored_crls import StoredCrls
 from doorward.core.errors import IntegrityError
 from doorward.runtime.compose import Installation
 from doorward.runtime.condition_part import Part
@@ -46,7 +47,7 @@ _ROOT_LIST_HINT = (
 )
 
 
-def examine_authority(installation: Installation, now: datetime) -> Part:
+def examine_authority(installation: Installation, now: datetime, crls: StoredCrls) -> Part:
     """Return the condition of the root, the issuing authorities, their lists and responders."""
     tenant = installation.tenant()
     current = [one for one in list_authorities(installation.services) if one.current]
@@ -67,7 +68,7 @@ def examine_authority(installation: Installation, now: datetime) -> Part:
             trouble.append(_OUT_OF_DATE[code])
             hints.append("`doorward serve` renews it by itself: check that it runs, and read its log")
     try:
-        check_stored_crls(installation.services)
+        crls.check(installation.services)
     except IntegrityError as error:
         trouble.append(f"{error.detail} ({error.code})")
         hints.append(error.hint)

@@ -13,6 +13,7 @@ from datetime import datetime
 from doorward.authority.acme.reporting import list_troubles
 from doorward.authority.gateways import confirmations
 from doorward.authority.inventory import certificate_counts
+from doorward.authority.status.stored_crls import StoredCrls
 from doorward.partners.evidence import EvidenceHealth, list_evidence_health
 from doorward.partners.trust import find_unread
 from doorward.runtime import lazy
@@ -34,14 +35,19 @@ _ONLY_WITHDRAWALS = (
 )
 
 
-def examine(installation: Installation, now: datetime) -> list[Part]:
+def examine(installation: Installation, now: datetime, crls: StoredCrls | None = None) -> list[Part]:
     """Return the condition of every part.
+
+    Args:
+        installation: the installation.
+        now: aware, UTC.
+        crls: which CRLs were found whole by an earlier look; None checks all.
 
     Raises:
         Unavailable: `not-initialised`.
     """
     return [
-        examine_authority(installation, now),
+        examine_authority(installation, now, crls or StoredCrls()),
         *examine_rollover(installation, now),
         _inventory(installation),
         examine_lifetimes(installation),

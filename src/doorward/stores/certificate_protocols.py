@@ -95,6 +95,10 @@ class StatusStore(Protocol):
         """Return the newest CRL of this authority and partition; raise `IntegrityError` if it is damaged."""
         ...
 
+    def check_crl(self, authority_id: str, partition: str = "") -> None:
+        """Return if `crl` would return that CRL or None, without loading it as a whole; raise `IntegrityError` if it is damaged."""
+        ...
+
     def crl_heads(self, authority_id: str) -> list[CrlRecord]:
         """Return the newest CRL of every partition, sorted by name, with an empty `der`, because CRLs are large."""
         ...

@@ -11,7 +11,7 @@ from doorward.cli.commands import status as module
 from doorward.core.errors import Unavailable
 from doorward.runtime import condition
 from doorward.runtime.condition_part import Part
-from tests.unit.cli.conftest import Site
+from tests.unit.cli.conftest import Site, open_below
 
 
 @pytest.fixture
@@ -76,3 +76,16 @@ def test_an_error_does_not_end_the_watch(
     assert values[1]["error"]["code"] == "database-unavailable"
     assert values[1]["error"]["hint"] == f"start it: doorward up --data {site.data}"
     assert values[1]["well"] is False
+
+
+def test_each_round_closes_what_it_opened(site: Site, rounds: Callable[..., None]) -> None:
+    """A watch goes on for days: two open files more in each round would end it in a quarter of an hour."""
+    opened = []
+
+    def look() -> None:
+        opened.append(open_below(site.data))
+
+    rounds(look, look)
+    result = site.run("status", "--watch", "--json")
+    assert len(result.stdout.splitlines()) == 3
+    assert opened == [[], []]

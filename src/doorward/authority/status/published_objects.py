@@ -69,17 +69,3 @@ def find_faults(services: Services, now: datetime) -> tuple[str, ...]:
         "responder-expired": any(one is None or one.not_after <= now for _, one in found),
     }
     return tuple(code for code, holds in faults.items() if holds)
-
-
-def check_stored_crls(services: Services) -> None:
-    """Return if every CRL of the root and of the trusted issuing authorities is stored as it was signed; this reads them all.
-
-    Raises:
-        NotFound: `not-founded`.
-        IntegrityError: `crl-damaged`, with what to do.
-    """
-    with services.work.read() as stores:
-        root = require_authority(stores, AuthorityKind.ROOT)
-        for authority in (root, *trusted_issuers(stores)):
-            for head in stores.status.crl_heads(authority.id):
-                stores.status.crl(authority.id, head.partition)

@@ -19,6 +19,7 @@ from doorward.cli.state import State
 from doorward.core.errors import DoorwardError
 
 if TYPE_CHECKING:
+    from doorward.authority.status.stored_crls import StoredCrls
     from doorward.runtime.condition_part import Part
 
 SECONDS = 2.0
@@ -48,7 +49,7 @@ def status(state: State, watch: float | None) -> None:
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)  # nothing was interrupted
         return
-    value, lines = _examine(state)
+    value, lines = _examine(state, parts.stored_crls.StoredCrls())
     state.output.result(value, *lines)
     if not value["well"]:
         sys.exit(UNAVAILABLE)
@@ -57,10 +58,11 @@ def status(state: State, watch: float | None) -> None:
 def _watch(state: State, seconds: float) -> None:
     """Show the condition until a person or the reader of the output ends it; an error is shown like a condition."""
     output, shown = state.output, None
+    crls = parts.stored_crls.StoredCrls()
     while has_reader(sys.stdout):
         now = f"{datetime.now(UTC):%H:%M:%S}Z"
         try:
-            value, lines = _examine(state)
+            value, lines = _examine(state, crls)
         except DoorwardError as error:
             hint = output.with_data(error.hint)
             value = {"well": False, "error": {"code": error.code, "detail": error.detail, "hint": hint}}
@@ -81,9 +83,10 @@ def _watch(state: State, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def _examine(state: State) -> tuple[dict[str, Any], list[str]]:
+def _examine(state: State, crls: StoredCrls) -> tuple[dict[str, Any], list[str]]:
     """Return the condition as a value and as lines for people."""
-    found = parts.condition.examine(state.installation(), datetime.now(UTC))
+    with state.opened() as installation:
+        found = parts.condition.examine(installation, datetime.now(UTC), crls)
     output = state.output
     value = {"well": all(not one.trouble for one in found), "parts": [_value(output, one) for one in found]}
     return value, [*(line for part in found for line in _lines(output, part)), _summary(found)]

@@ -73,6 +73,10 @@ _REPLACE_CRL = DriverStatement(
 _PIECES = DriverStatement(
     "SELECT content FROM crl_pieces WHERE tenant = :this_tenant AND sha256 = :sha256 ORDER BY number"
 )
+_NEXT_PIECE = DriverStatement(
+    """SELECT number, content FROM crl_pieces WHERE tenant = :this_tenant AND sha256 = :sha256 AND number > :after
+    ORDER BY number LIMIT 1"""
+)
 _COUNT_PIECES = DriverStatement(
     "SELECT count(*) FROM crl_pieces WHERE tenant = :this_tenant AND sha256 = :sha256"
 )
@@ -202,14 +206,20 @@ class SqlStatus:
         pieces = self._transaction.driver_rows(_PIECES, sha256=row[-1])
         der = b"".join(bytes(content) for (content,) in pieces)
         if hashlib.sha256(der).hexdigest() != row[-1]:
-            raise IntegrityError(
-                "crl-damaged",
-                f"the stored CRL {row[3]} of {authority_id} is not the one that was signed",
-                # With deltas, a hold makes only the delta again.
-                hint="restore the last backup; or, with `crl_deltas` off, hold a certificate and release it, "
-                "and `serve` makes the next CRL",
-            )
+            raise _damaged(row)
         return _crl(row[:-1], der)
+
+    def check_crl(self, authority_id: str, partition: str = "") -> None:
+        """Check the digest of a CRL; one piece is in memory at a time."""
+        row = self._transaction.driver_row(_CRL, authority_id=authority_id, partition=partition)
+        if row is None:
+            return
+        digest, after = hashlib.sha256(), -1
+        while piece := self._transaction.driver_row(_NEXT_PIECE, sha256=row[-1], after=after):
+            after, content = piece
+            digest.update(content)
+        if digest.hexdigest() != row[-1]:
+            raise _damaged(row)
 
     def crl_heads(self, authority_id: str) -> list[CrlRecord]:
         """Return the newest CRL of every partition, without its bytes."""
@@ -310,6 +320,16 @@ def _line(row: DriverRow) -> CertificateLine:
     values["state"] = from_word(CertificateState, values["state"])
     values["not_after"] = from_microseconds(values["not_after"])
     return CertificateLine(**values)
+
+
+def _damaged(row: DriverRow) -> IntegrityError:
+    return IntegrityError(
+        "crl-damaged",
+        f"the stored CRL {row[3]} of {row[0]} is not the one that was signed",
+        # With deltas, a hold makes only the delta again.
+        hint="restore the last backup; or, with `crl_deltas` off, hold a certificate and release it, "
+        "and `serve` makes the next CRL",
+    )
 
 
 def _crl(row: DriverRow, der: bytes) -> CrlRecord:
