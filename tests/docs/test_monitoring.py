@@ -15,6 +15,8 @@ from doorward.runtime.metrics import InstallationMetrics
 from tests.support.doorway import founded, quick_keys
 
 FOLDER = Path(__file__).parents[2] / "docs" / "monitoring"
+PATIENCE_SECONDS = 600
+"""Three hundred times as long as promtool takes: only a checker that never ends is stopped."""
 NAME = re.compile(r"doorward_[a-z_]+")
 SUFFIX = re.compile(r"_(bucket|sum|count|total)$")
 
@@ -22,7 +24,12 @@ SUFFIX = re.compile(r"_(bucket|sum|count|total)$")
 def promtool(*arguments: str) -> str:
     """Run Prometheus' own checker in the folder; its words if it is not content."""
     done = subprocess.run(
-        ["promtool", *arguments], cwd=FOLDER, capture_output=True, text=True, check=False, timeout=60
+        ["promtool", *arguments],
+        cwd=FOLDER,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
     )
     return "" if done.returncode == 0 else done.stdout + done.stderr
 

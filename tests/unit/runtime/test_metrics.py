@@ -45,7 +45,8 @@ def good() -> str:
     meter = ConnectionMeter()
     meter.count("allowed")
     meter.note(Step.WHOLE, 0.002)
-    return json.dumps({"connections": 3, "trouble": ["one"], "refused": [], "measured": meter.report()})
+    numbers = {"connections": 3, "accepts": 10_000}
+    return json.dumps({**numbers, "trouble": ["one"], "refused": [], "measured": meter.report()})
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def good() -> str:
         "",
         "5",
         "[" * 100_000,
-        '{"connections": "many", "trouble": 5, "refused": null, "measured": 5}',
+        '{"connections": "many", "accepts": "all", "trouble": 5, "refused": null, "measured": 5}',
         json.dumps({"connections": 10**400}),
         '{"measured": {"answers": {"allowed": "x"}, "steps": {}}}',
         '{"measured": {"answers": {"\\ud800": 1}, "steps": {}}}',
@@ -69,6 +70,7 @@ def test_a_gateway_of_another_version_hides_no_other(other: str) -> None:
     lines = shown(other, good())
     assert 'doorward_gateway_up{gateway="gateway-0"} 1.0' in lines
     assert 'doorward_gateway_connections{gateway="gateway-1"} 3.0' in lines
+    assert 'doorward_gateway_connections_accepted{gateway="gateway-1"} 10000.0' in lines
     assert 'doorward_gateway_troubles{gateway="gateway-1"} 1.0' in lines
     assert 'doorward_connections_answered_total{gateway="gateway-1",reason="allowed"} 1.0' in lines
     whole = 'doorward_authorizer_step_seconds_bucket{gateway="gateway-1",le="+Inf",step="whole"} 1.0'
