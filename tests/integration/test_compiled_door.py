@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from doorward.enforcement.envoy.names import ConnectionFact
+from doorward.enforcement.envoy.names import AuthorizerMetadata, ConnectionFact
 from tests.support.commands import run_program
 from tests.support.compiled_door import CompiledDoor, open_door
 from tests.support.door_site import APPS, AUDITOR, CLEARED, TELLER, DoorSite, id_of
@@ -96,7 +96,7 @@ class TestDecision:
         assert len(door.authorizer.asked) == before + 1
 
     def test_the_authorizer_learns_what_envoy_and_the_kernel_know(self, door: CompiledDoor) -> None:
-        """Application, connection id, both kernel addresses, the chain and the leaf reach the authorizer."""
+        """Application, connection id, both kernel addresses, the run and the leaf reach the authorizer, and nothing else of ours."""
         with door.site.connect("pay.test") as connection:
             local, remote = connection.getsockname(), connection.getpeername()
             door.site.ask("GET", "/accounts/7", over=connection)
@@ -105,7 +105,9 @@ class TestDecision:
         assert asked["x-doorward-connection"].isdigit()
         assert asked["x-doorward-remote"] == f"{local[0]}:{local[1]}"
         assert asked["x-doorward-local"] == f"{remote[0]}:{remote[1]}"
-        assert len(asked["x-doorward-chain"].split(",")) == 2
+        assert {one for one in asked if one.startswith("x-doorward-")} == {
+            one.value for one in AuthorizerMetadata
+        }
         assert not {"x-forwarded-for", "x-envoy-internal"} & set(
             asked
         )  # nothing of the machine's own addresses

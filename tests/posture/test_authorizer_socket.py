@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from structlog.testing import capture_logs
 
-from doorward.enforcement.envoy.names import AuthorizerMetadata
 from doorward.gateway.authorizer.calls import Call, CheckResult
 from doorward.gateway.authorizer.http2 import limits
 from doorward.gateway.authorizer.server import AuthorizerServer
 from doorward.runtime.world import SystemClock
+from tests.support.attacks import AUTHORIZER, changed
 from tests.support.authorizer_peers import OK, Judge, ask
-from tests.support.compiled_door import Kept
+from tests.support.compiled_door import CompiledDoor, Kept
 from tests.support.door_site import CLEARED, TELLER
 from tests.support.doorway import open_doorway, short_folder
 from tests.support.envoy_process import ToyAuthorizer, facts_of
@@ -110,10 +110,12 @@ def _octets_for(uid: int, path: Path) -> int:
 
 LARGEST_CHAIN = 100_000
 """Octets of certificates that BoringSSL takes of a client, about."""
+LONGEST_METADATA = 400
+"""Octets, if nothing in it is longer than two IPv6 addresses and the names of an application and a browser."""
 
 
 class _OurServer(ToyAuthorizer):
-    """Our own server at Envoy's question; it notes how long the list of fingerprints was."""
+    """Our own server at Envoy's question; it notes how long the metadata was."""
 
     @contextmanager
     def serving(self, path: Path) -> Iterator[ToyAuthorizer]:
@@ -129,7 +131,7 @@ class _OurServer(ToyAuthorizer):
     def answer_all(self, calls: Sequence[Call]) -> None:
         """Answer with the facts of the test."""
         for call in calls:
-            self.lengths.append(len(call.metadata[AuthorizerMetadata.CHAIN.value]))
+            self.lengths.append(sum(map(len, call.metadata.values())))
             call.reply(CheckResult(facts=self.facts, reasons=()))
 
 
@@ -151,29 +153,44 @@ def _junk(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, octets: i
     return made
 
 
+def _add_links(door: CompiledDoor, *, small: bool) -> str:
+    """Write a copy of the client's certificate with further ones behind it; return its name."""
+    key = ed25519.Ed25519PrivateKey.generate() if small else ec.generate_private_key(ec.SECP256R1())
+    folder, name = door.site.folder, f"large-{small}"
+    pem = (folder / "p256.pem").read_bytes() + _junk(key, LARGEST_CHAIN - 2_000)
+    (folder / f"{name}.pem").write_bytes(pem)
+    shutil.copy(folder / "p256.key", folder / f"{name}.key")
+    return name
+
+
 class TestLargeChains:
-    """A stranger may add any certificates to his own; Envoy sends the fingerprint of each to the authorizer."""
+    """A stranger may add any certificates to his own; the question to the authorizer does not grow with them."""
 
     @pytest.mark.parametrize("small", [False, True], ids=["P-256", "Ed25519"])
-    def test_they_disturb_no_other_client(self, kept: Kept, *, small: bool) -> None:
-        """Up to a length they are judged; above it only this client is refused, on the connection that all share."""
+    def test_they_change_nothing(self, kept: Kept, *, small: bool) -> None:
+        """The leaf is judged, and the metadata is as long as that of another client."""
         door = kept(name="large chains", authorizer=_OurServer(facts_of(TELLER, CLEARED)))
-        ours, folder = door.authorizer, door.site.folder
+        ours = door.authorizer
         assert isinstance(ours, _OurServer)
-        key = ed25519.Ed25519PrivateKey.generate() if small else ec.generate_private_key(ec.SECP256R1())
-        name = f"large-{small}"
-        (folder / f"{name}.pem").write_bytes(
-            (folder / "p256.pem").read_bytes() + _junk(key, LARGEST_CHAIN - 2_000)
-        )
-        shutil.copy(folder / "p256.key", folder / f"{name}.key")
-        assert door.ask("/accounts/7") == 200
+        name = _add_links(door, small=small)
         mark = len(ours.lengths)
-        if small:
-            assert door.ask("/accounts/7", certificate=name) == 0
-            assert len(ours.lengths) == mark
-        else:
-            assert door.ask("/accounts/7", certificate=name) == 200
-            assert 20_000 < ours.lengths[mark] < limits.HEADER_LIST_BYTES
+        assert door.ask("/accounts/7") == door.ask("/accounts/7", certificate=name) == 200
+        assert len(ours.lengths) == mark + 2
+        assert all(length < LONGEST_METADATA for length in ours.lengths[mark:])
+
+    def test_if_each_link_is_named_the_question_grows_with_them(self, kept: Kept) -> None:
+        """With the fingerprint of each link only that client is refused, on the connection that all share."""
+        line = {"key": "x-chain", "value": "%DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256%"}
+        named = changed(*AUTHORIZER, "grpc_service", "initial_metadata", to=lambda old: [*old, line])
+        door = kept(named, name="named links", authorizer=_OurServer(facts_of(TELLER, CLEARED)))
+        ours = door.authorizer
+        assert isinstance(ours, _OurServer)
+        few, many = _add_links(door, small=False), _add_links(door, small=True)
+        assert door.ask("/accounts/7", certificate=few) == 200
+        assert 20_000 < ours.lengths[-1] < limits.HEADER_LIST_BYTES
+        mark = len(ours.lengths)
+        assert door.ask("/accounts/7", certificate=many) == 0
+        assert len(ours.lengths) == mark
         assert door.ask("/accounts/7") == 200
         found = door.envoy.admin.statistics("cluster.doorward_authorizer.upstream_cx")
         assert found["cluster.doorward_authorizer.upstream_cx_destroy"] == 0

@@ -14,7 +14,6 @@ from typing import Any
 
 import grpc
 import pytest
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from doorward.enforcement.envoy.names import AuthorizerMetadata, ConnectionFact
 from doorward.enforcement.plan import GatewayLimits
@@ -267,27 +266,6 @@ class TestAsked:
         with door.site.connect("PAY.test", context=context) as connection:
             door.site.ask("GET", "/accounts/7", over=connection, host="other.test")
         assert door.authorizer.asked[-1][AuthorizerMetadata.APPLICATION.value] == "app_pay"
-
-    def test_the_whole_chain_is_named_though_only_the_leaf_comes(self, door: CompiledDoor) -> None:
-        """Row "CheckRequest carries only the leaf": the fingerprints of the rest are in the metadata."""
-        assert door.site.ask("GET", "/accounts/7").status == 200
-        leaf = door.authorizer.requests[-1].attributes.source.certificate
-        assert leaf.count("BEGIN%20CERTIFICATE") == 1
-        assert len(door.authorizer.asked[-1][AuthorizerMetadata.CHAIN.value].split(",")) == 2
-
-    def test_without_its_line_only_the_leaf_is_known(self, kept: Kept) -> None:
-        """Without `AuthorizerMetadata.CHAIN` in the metadata nothing in the question tells of the links above the leaf."""
-
-        def question(door: CompiledDoor) -> str:
-            assert door.site.ask("GET", "/accounts/7").status == 200
-            return f"{door.authorizer.asked[-1]} {door.authorizer.requests[-1].SerializeToString().decode('latin-1')}"
-
-        def no_chain(old: list[dict[str, str]]) -> list[dict[str, str]]:
-            return [one for one in old if one["key"] != AuthorizerMetadata.CHAIN.value]
-
-        link = kept().site.issuing.certificate.fingerprint(SHA256()).hex()
-        assert link in question(kept())
-        assert link not in question(kept(changed(*self.METADATA, to=no_chain), name="no chain"))
 
     def test_taken_from_the_server_name_it_is_the_clients_word(self, kept: Kept) -> None:
         """With %REQUESTED_SERVER_NAME% in its place the client writes what the authorizer is asked."""

@@ -92,7 +92,7 @@ def _calls() -> Iterator[bytes]:
         ("grpc-timeout", "5000m"),
         ("content-type", "application/grpc"),
         ("x-doorward-application", "app_pay"),
-        ("x-doorward-chain", "ab" * 32),
+        ("x-doorward-remote", "192.0.2.1:40001"),
     ]
     body = render_body(request_of("-----BEGIN%20CERTIFICATE-----"))
     for settings in ({}, {SettingCodes.INITIAL_WINDOW_SIZE: 10}):

@@ -130,7 +130,6 @@ def _authorizer(application_id: str, plan: GatewayPlan, *, goes_on: bool) -> Res
         AuthorizerMetadata.LOCAL: "%DOWNSTREAM_DIRECT_LOCAL_ADDRESS%",
         AuthorizerMetadata.CONNECTION: "%CONNECTION_ID%",
         AuthorizerMetadata.REMOTE: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
-        AuthorizerMetadata.CHAIN: "%DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256%",
     }
     return build_extension(
         "doorward.authorizer",

@@ -83,9 +83,6 @@ class AuthorizerMetadata(Enum):
     REMOTE = "x-doorward-remote"  # address:port as the kernel sees it
     LOCAL = "x-doorward-local"
     EPOCH = "x-doorward-epoch"  # the number of this run of Envoy: a draining Envoy enforces an older policy
-    # SHA-256 of each certificate in the client's chain, leaf first. Our own certificates are found by the leaf alone. For
-    # another authority's chain, Envoy passes on nothing else, so only this can show a missing certificate.
-    CHAIN = "x-doorward-chain"
 
 
 EPOCH_VARIABLE = "DOORWARD_EPOCH"
