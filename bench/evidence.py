@@ -204,27 +204,30 @@ def _lines(count: int) -> Iterator[bytes]:
             left, facts = connections[place] = _connection(chosen, people, applications, number)
         connections[place] = (left - 1, facts)
         milliseconds = number // 20
-        line = {
+        about = {
             **facts,
             "attempts": 1,
-            "bytes_received": chosen.choice([0, 0, 0, 312]),
-            "bytes_sent": chosen.randrange(80, 30_000),
             "cleared": None,
             "detail": "via_upstream",
-            "duration_ms": chosen.randrange(1, 60),
             "flags": "-",
             "grpc": None,
-            "kind": "request",
             "method": chosen.choice(["GET", "GET", "GET", "POST"]),
-            "path": f"/accounts/{chosen.randrange(10**6)}/statements",
             "protocol": "HTTP/2",
-            "request": str(_uuid(chosen)),
             "route": "rules",
             "status": chosen.choice([200, 200, 200, 200, 404]),
+        }
+        line = {
+            "about": dict(sorted(about.items())),
+            "bytes_received": chosen.choice([0, 0, 0, 312]),
+            "bytes_sent": chosen.randrange(80, 30_000),
+            "duration_ms": chosen.randrange(1, 60),
+            "kind": "request",
+            "path": f"/accounts/{chosen.randrange(10**6)}/statements",
+            "request": str(_uuid(chosen)),
             "time": f"2026-11-23T{milliseconds // 3_600_000:02d}:{milliseconds // 60_000 % 60:02d}:"
             f"{milliseconds // 1000 % 60:02d}.{milliseconds % 1000:03d}Z",
         }
-        yield json.dumps(dict(sorted(line.items())), separators=(",", ":")).encode() + b"\n"
+        yield json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
 
 def _connection(

@@ -24,6 +24,7 @@ from doorward.audit.log import (
 )
 from doorward.audit.merkle import (
     Accumulator,
+    NodeRun,
     consistency_proof,
     inclusion_proof,
     leaf_hash,
@@ -134,7 +135,7 @@ class EventStoreContract:
         rows = [leaf_row(number) for number in range(4)]
         left, right = (node_hash(rows[place].hash, rows[place + 1].hash) for place in (0, 2))
         stored = [StoredNode(1, 0, left), StoredNode(1, 1, right), StoredNode(2, 0, node_hash(left, right))]
-        store.append(rows, stored)
+        store.append(rows, [NodeRun(1, 0, [left, right]), NodeRun(2, 0, [stored[2].hash])])
         asked = [(2, 0), (0, 3), (1, 1), (0, 3), (1, 0)]
         assert store.nodes(asked) == [stored[2].hash, rows[3].hash, right, rows[3].hash, left]
         assert list(store.node_range(1, 0, 2)) == stored[:2]

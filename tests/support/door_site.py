@@ -52,6 +52,7 @@ from doorward.policy.paths import PathPattern
 from doorward.policy.requirements import Requirement
 from doorward.policy.selectors.table import select
 from tests.support.certificates.issuing import CertifiedKey, toy_ca
+from tests.support.log_lines import joined
 from tests.support.resources import Resources, build_resources
 from tests.support.servers import serving
 
@@ -429,9 +430,9 @@ class DoorSite:
         )
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """The access log so far."""
+        """The access log so far, with the fields of a line side by side."""
         text = (self.folder / "access.log").read_text()
-        return [json.loads(line) for line in text.splitlines()]
+        return [joined(json.loads(line)) for line in text.splitlines()]
 
 
 READ = allow("tellers read", "tellers", "/accounts/**", methods=("GET", "HEAD"))

@@ -12,6 +12,7 @@ from doorward.audit.events import Event, EventType, Retention, build_event
 from doorward.audit.index import BUCKETS
 from doorward.audit.leaf import CommitmentOpening, SealedEvent, check_personal, parse_leaf, seal_event
 from doorward.audit.log import PendingBlock, PendingEvent, PlacedBlock, StoredLeaf, StoredNode
+from doorward.audit.merkle import NodeRun
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
 from tests.support.ports import NOON, FakeRandom
@@ -99,7 +100,7 @@ class MemoryEventStore:
         return self.inner[level, number]
 
     def append(
-        self, leaves: Sequence[StoredLeaf], nodes: Sequence[StoredNode], blocks: Sequence[PlacedBlock] = ()
+        self, leaves: Sequence[StoredLeaf], nodes: Sequence[NodeRun], blocks: Sequence[PlacedBlock] = ()
     ) -> None:
         known = {row.event_id for row in self.rows}
         of_blocks = [
@@ -114,7 +115,11 @@ class MemoryEventStore:
                 raise IntegrityError("event-duplicate", f"event {leaf.event_id} is a leaf already")
             known.add(leaf.event_id)
             self.rows.append(leaf)
-        self.inner |= {(node.level, node.number): node.hash for node in nodes}
+        self.inner |= {
+            (run.level, number): digest
+            for run in nodes
+            for number, digest in enumerate(run.hashes, start=run.start)
+        }
 
     def forget_pending(self, outbox_ids: Sequence[int]) -> None:
         self.outbox = [event for event in self.outbox if event.outbox_id not in set(outbox_ids)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from doorward.audit.block import BlockBuilder
 from doorward.audit.events import Retention, build_event
-from doorward.audit.values import render_moment
 from doorward.core.entities import TENANT
 from doorward.gateway.access_log.lines import build_access_line, load_access_line, sender_of
 from doorward.gateway.access_log.rendering import RenderedRequest, RequestRenderer
@@ -22,7 +21,7 @@ def _empty_block() -> BlockBuilder:
 
 def render(line: bytes, block: BlockBuilder | None = None) -> RenderedRequest | None:
     """Return what the fast way makes of a line."""
-    return _RENDERER.render(line, _ID, render_moment(NOON), block or _empty_block())
+    return _RENDERER.render(line, _ID, block or _empty_block())
 
 
 def compare_ways(line: bytes) -> None:

@@ -29,7 +29,7 @@ from doorward.audit.block import SealedBlock
 from doorward.audit.events import Retention
 from doorward.audit.index import IndexStore
 from doorward.audit.leaf import CommitmentOpening, SealedEvent
-from doorward.audit.merkle import Accumulator, leaf_hash, peak_places, root_hash
+from doorward.audit.merkle import Accumulator, NodeRun, leaf_hash, leaf_hashes, peak_places, root_hash
 from doorward.audit.note import (
     Checkpoint,
     VerifierKey,
@@ -75,20 +75,25 @@ class PendingEvent:
 
 
 class PendingBlock(NamedTuple):
-    """A block that is in the outbox; `block_id` is the id of its first event."""
+    """A block that is in the outbox; `block_id` is the id of its first event.
+
+    `packed` is for the store that made this: the stored form of the leaves, which it need not make again. Empty if there is none.
+    """
 
     outbox_id: int
     block_id: str
     leaves: Sequence[bytes]
+    packed: bytes = b""
 
 
 class PlacedBlock(NamedTuple):
-    """A block with its place in the tree: the number of its first leaf, the leaves and their hashes."""
+    """A block with its place in the tree: the number of its first leaf, the leaves and their hashes; `packed` as it was pending."""
 
     first: int
     block_id: str
     leaves: Sequence[bytes]
     hashes: Sequence[bytes]
+    packed: bytes = b""
 
 
 class SealedEventOutbox(Protocol):
@@ -151,10 +156,10 @@ class EventStore(SealedEventOutbox, IndexStore, Protocol):
     def append(
         self,
         leaves: Sequence[StoredLeaf],
-        nodes: Sequence[StoredNode],
+        nodes: Sequence[NodeRun],
         blocks: Sequence[PlacedBlock] = (),
     ) -> None:
-        """Add leaves of single events and of blocks, and the nodes that they completed.
+        """Add leaves of single events and of blocks, and the nodes that they completed, one run for each level.
 
         Raises:
             IntegrityError: `leaf-out-of-order`: the numbers do not continue from `tree_size()` without holes;
@@ -239,19 +244,14 @@ def sequence(store: EventStore, limit: int) -> int:
     hashes: list[bytes] = []
     for one in batch:
         if isinstance(one, PendingBlock):
-            added = [leaf_hash(leaf) for leaf in one.leaves]
-            blocks.append(PlacedBlock(number, one.block_id, one.leaves, added))
+            added = leaf_hashes(one.leaves)
+            blocks.append(PlacedBlock(number, one.block_id, one.leaves, added, one.packed))
         else:
             added = [leaf_hash(one.leaf)]
             leaves.append(StoredLeaf(number, one.event_id, one.leaf, added[0]))
         hashes += added
         number += len(added)
-    nodes = [
-        StoredNode(run.level, place, digest)
-        for run in tree.extend(hashes)
-        for place, digest in enumerate(run.hashes, start=run.start)
-    ]
-    store.append(leaves, nodes, blocks)
+    store.append(leaves, tree.extend(hashes), blocks)
     store.forget_pending([one.outbox_id for one in batch])
     return len(hashes)
 

@@ -67,8 +67,13 @@ class SqlEventBlocks:
         self._transaction.driver_write(
             _ADD_SEGMENT,
             [
-                {"tenant": tenant, "first": first, "events": len(leaves), "leaves": pack_leaves(leaves)}
-                for first, leaves in _group(blocks)
+                {
+                    "tenant": tenant,
+                    "first": first,
+                    "events": len(leaves),
+                    "leaves": packed or pack_leaves(leaves),
+                }
+                for first, leaves, packed in _group(blocks)
             ],
         )
         return added == len(blocks)
@@ -114,19 +119,22 @@ class SqlEventBlocks:
         return int(total)
 
 
-def _group(blocks: Sequence[PlacedBlock]) -> list[tuple[int, list[bytes]]]:
-    """Return (first number, leaves) of segments: neighbours together, up to the size of a segment."""
-    groups: list[tuple[int, list[bytes]]] = []
+def _group(blocks: Sequence[PlacedBlock]) -> list[tuple[int, list[bytes], bytes]]:
+    """Return (first number, leaves, their stored form) of segments: neighbours together, up to the size of a segment.
+
+    A segment that is one block has the block's stored form; the other ones have none yet.
+    """
+    groups: list[tuple[int, list[bytes], bytes]] = []
     for block in blocks:
-        first, leaves = groups[-1] if groups else (0, [])
+        first, leaves, _ = groups[-1] if groups else (0, [], b"")
         if (
             leaves
             and first + len(leaves) == block.first
             and len(leaves) + len(block.leaves) <= SEGMENT_EVENTS
         ):
-            leaves += block.leaves
+            groups[-1] = first, leaves + list(block.leaves), b""
         else:
-            groups.append((block.first, list(block.leaves)))
+            groups.append((block.first, list(block.leaves), block.packed))
     return groups
 
 

@@ -16,7 +16,7 @@ from itertools import groupby
 from doorward.audit.events import Retention
 from doorward.audit.leaf import CommitmentOpening
 from doorward.audit.log import PendingBlock, PendingEvent, PlacedBlock, StoredLeaf, StoredNode
-from doorward.audit.merkle import HASH_BYTES
+from doorward.audit.merkle import HASH_BYTES, NodeRun
 from doorward.audit.tiles import TILE_HASHES, TILE_LEVELS, extend_tiles, node_row, resolve_nodes
 from doorward.core.entities import TENANT
 from doorward.core.errors import IntegrityError
@@ -104,7 +104,7 @@ class SqlEventStore(SqlEventOutbox, SqlEventIndex):
                 break
             left -= events or 1
             found.append(
-                PendingBlock(number, event_id, unpack_leaves(leaf, events))
+                PendingBlock(number, event_id, unpack_leaves(leaf, events), leaf)
                 if events
                 else PendingEvent(outbox_id=number, event_id=event_id, leaf=leaf)
             )
@@ -128,32 +128,33 @@ class SqlEventStore(SqlEventOutbox, SqlEventIndex):
         return found
 
     def append(
-        self, leaves: Sequence[StoredLeaf], nodes: Sequence[StoredNode], blocks: Sequence[PlacedBlock] = ()
+        self, leaves: Sequence[StoredLeaf], nodes: Sequence[NodeRun], blocks: Sequence[PlacedBlock] = ()
     ) -> None:
         """Add leaves of single events and of blocks, and the inner nodes that they complete."""
         size = self.tree_size()
-        hashes = {leaf.number: leaf.hash for leaf in leaves}
-        for block in blocks:
-            hashes.update(enumerate(block.hashes, start=block.first))
-        count = len(leaves) + sum(len(block.leaves) for block in blocks)
-        if sorted(hashes) != list(range(size, size + count)):
-            raise IntegrityError("leaf-out-of-order", f"the next leaf of the log must have the number {size}")
+        hashes: list[bytes] = []
+        parts = [(leaf.number, [leaf.hash]) for leaf in leaves]
+        parts += [(block.first, list(block.hashes)) for block in blocks]
+        for number, added in sorted(parts):
+            if number != size + len(hashes):
+                raise IntegrityError(
+                    "leaf-out-of-order", f"the next leaf of the log must have the number {size + len(hashes)}"
+                )
+            hashes += added
         tenant = self._transaction.tenant
-        added = self._transaction.driver_write(
+        stored = self._transaction.driver_write(
             _ADD_LEAF,
             [
                 {"tenant": tenant, "number": number, "event_id": event_id, "leaf": leaf, "hash": digest}
                 for number, event_id, leaf, digest in leaves
             ],
         )
-        if added != len(leaves) or not self._blocks.add(blocks):
+        if stored != len(leaves) or not self._blocks.add(blocks):
             raise duplicate_event()
-        self._add_hashes(0, size, [hashes[number] for number in range(size, size + count)])
-        for level, group in groupby(
-            (node for node in nodes if node.level % TILE_LEVELS == 0), key=lambda node: node.level
-        ):
-            row = list(group)
-            self._add_hashes(level // TILE_LEVELS, row[0].number, [node.hash for node in row])
+        self._add_hashes(0, size, hashes)
+        for run in nodes:
+            if run.level % TILE_LEVELS == 0:
+                self._add_hashes(run.level // TILE_LEVELS, run.start, run.hashes)
 
     def _add_hashes(self, tile_level: int, start: int, hashes: Sequence[bytes]) -> None:
         """Add hashes to a level of tiles; the first has the number `start` in its level of the tree."""

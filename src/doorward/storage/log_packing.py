@@ -72,9 +72,11 @@ def pack_openings(openings: SubjectOpenings) -> bytes:
     """Return the stored form of the openings of one subject."""
     columns: dict[str, tuple[list[int], list[str]]] = {}
     for place, field, value in openings.openings:
-        places, values = columns.setdefault(field, ([], []))
-        places.append(place)
-        values.append(value)
+        column = columns.get(field)
+        if column is None:  # `setdefault` would make two lists for each value
+            column = columns[field] = ([], [])
+        column[0].append(place)
+        column[1].append(value)
     # Written out, because an encoder of `json` is made for each call, which takes longer than all of this.
     content = ",".join(
         [

@@ -80,7 +80,10 @@ class Services:
         if count > _MOST_AT_ONCE:
             raise ValueError(f"at most {_MOST_AT_ONCE} ids can be made at once")
         begin = self._begin_id(prefix, _RANDOM_CHARACTERS - _PLACE_CHARACTERS)
-        return [begin + _base32(place, _PLACE_CHARACTERS) for place in range(count)]
+        begins = [
+            begin + _base32(place, _PLACE_CHARACTERS - 1) for place in range(-(-count // len(_ALPHABET)))
+        ]
+        return [one + last for one in begins for last in _ALPHABET][:count]
 
     def _begin_id(self, prefix: str, random_characters: int) -> str:
         time = _base32(int(self.clock.now().timestamp() * 1000), _TIME_CHARACTERS)

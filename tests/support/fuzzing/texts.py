@@ -52,6 +52,7 @@ from tests.support.certificates.issuing import toy_ca
 from tests.support.events import MemoryEventStore, seal
 from tests.support.fuzzing.mutating import Shape
 from tests.support.fuzzing.targets import Harness, Target
+from tests.support.log_lines import parted
 from tests.support.ports import NOON
 from tests.support.rendered_lines import compare_ways
 
@@ -178,7 +179,9 @@ def _access_line() -> Harness:
         parse_leaf(seal(event).leaf)
         return found.type, sorted(found.data)
 
-    seeds = tuple(json.dumps(one).encode() for one in (request, handshake, envoy_line(1)))
+    seeds = tuple(
+        json.dumps(one).encode() for one in (request, handshake, envoy_line(1), parted(envoy_line(1)))
+    )
     return Harness(seeds=seeds, judge=judge)
 
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from doorward.access.decision import SessionStatus
 from doorward.gateway.connections.journal import render_entry
+from tests.support.log_lines import parted
 from tests.support.ports import NOON
 from tests.support.rendered_lines import render
 from tests.unit.gateway.live import live
@@ -48,8 +49,11 @@ def test_lines_of_the_access_log() -> None:
             "decision": f"evt_{number:020}",
             "principal": f"per_{number:020}",
             "status": 200,
+            "bytes_received": 0,
+            "bytes_sent": number,
+            "duration_ms": 1,
         }
-        assert render(json.dumps(fields).encode()) is not None
+        assert render(json.dumps(parted(fields)).encode()) is not None
 
     assert kept_bytes(line) < MOST_BYTES
 

@@ -3,7 +3,8 @@
 The line of a TCP connection is written when it ends. Query strings are never logged, and neither are the paths of the
 enrolment door: they may contain tokens. Facts from an unverified certificate have names that begin with `claimed_`.
 All kinds of lines are in one file, so that they are in the order of time. Every field is one that the reader puts into an
-event (a test checks this), because each field costs time for each request.
+event (a test checks this), because each field costs time for each request. In the line of a request to a protected door, what is
+the same in many lines of a connection is an object of its own, `about`: the reader parses it once (docs/design/0108).
 
 Not here: reading the file (gateway.access_log.ingest).
 """
@@ -20,6 +21,7 @@ from doorward.enforcement.envoy.names import (
     DESTINATION_STATISTICS,
     FOREIGN_PROTOCOL_CHAIN,
     JUDGED,
+    LOG_ABOUT,
     LOG_KIND_CONNECTION,
     LOG_KIND_HANDSHAKE,
     LOG_KIND_REQUEST,
@@ -47,6 +49,8 @@ _REQUEST = {
     "detail": "%RESPONSE_CODE_DETAILS%",  # why a request failed, including a failure of the upstream
     "request": "%REQ(X-REQUEST-ID):64%",
 }
+_VARIES = frozenset({"bytes_received", "bytes_sent", "duration_ms", "kind", "path", "request", "time"})
+"""The fields that differ from request to request; `kind` tells the reader what the rest is."""
 _IDENTITY = {
     "principal": ConnectionFact.PRINCIPAL_ID,
     "certificate": ConnectionFact.CERTIFICATE,
@@ -103,7 +107,7 @@ def build_request_log(
         "path": logged_path(upstream),
         "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     }
-    return _file_log(path, fields)
+    return _file_log(path, _parted(fields))
 
 
 def build_portal_log(path: str, door_id: str) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def build_portal_log(path: str, door_id: str) -> dict[str, Any]:
         "application": door_id,
         "path": logged_path(UnixUpstream(path="/")),
     }
-    return _file_log(path, fields)
+    return _file_log(path, _parted(fields))
 
 
 def build_open_log(path: str, door_id: str) -> dict[str, Any]:
@@ -160,6 +164,12 @@ def _states(fields: dict[str, ConnectionFact]) -> dict[str, str]:
     return {name: f"%FILTER_STATE({fact.state_key}:PLAIN)%" for name, fact in fields.items()}
 
 
+def _parted(fields: dict[str, str]) -> dict[str, Any]:
+    """Return the format of a request's line with the fields that often repeat in `LOG_ABOUT`."""
+    about = {name: value for name, value in sorted(fields.items()) if name not in _VARIES}
+    return {LOG_ABOUT: about, **{name: value for name, value in fields.items() if name in _VARIES}}
+
+
 def _cel(expression: str) -> dict[str, Any]:
     """Return a log filter by an expression; if a key is missing, the expression fails and no line is written."""
     extension = build_extension(
@@ -170,7 +180,7 @@ def _cel(expression: str) -> dict[str, Any]:
     return {"extension_filter": extension}
 
 
-def _file_log(path: str, fields: dict[str, str]) -> dict[str, Any]:
+def _file_log(path: str, fields: dict[str, Any]) -> dict[str, Any]:
     return build_extension(
         "envoy.access_loggers.file",
         "extensions.access_loggers.file.v3.FileAccessLog",

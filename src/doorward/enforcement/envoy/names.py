@@ -162,6 +162,8 @@ class Refusal(Enum):
         self.status = status
 
 
+LOG_ABOUT = "about"
+"""In a request's line: the object with what is the same in many lines of a connection. Its reader knows it by its bytes."""
 LOG_KIND_REQUEST = "request"
 LOG_KIND_HANDSHAKE = "handshake"
 LOG_KIND_CONNECTION = "connection"

@@ -365,13 +365,13 @@ class Ingest:
         path.unlink()
 
     def _store(self, selection: SelectedLines, name: str, position: int, *, traffic: bool = True) -> None:
-        """Store the block and the position after its lines in one transaction."""
+        """Store the blocks and the position after their lines in one transaction."""
         with self._services.work.change(traffic=traffic) as stores:
             stores.ingest.advance(self._gateway_id, name, position, position + selection.end)
             if selection.limiter != self._limiter:
                 stores.ingest.store_counts(self._gateway_id, LINES, selection.limiter.render())
-            if selection.block is not None:
-                stores.outbox.add_block(selection.block)
+            for block in selection.blocks:
+                stores.outbox.add_block(block)
         self._limiter = selection.limiter
 
     def _store_line(self, line: AccessLine, name: str, position: int, end: int) -> None:

@@ -8,8 +8,9 @@ Not here: the meaning of a line (`lines`), which decides every case that is not 
        in JSON as it is.
 
 For every other line `render` returns None, and the caller takes the way through `lines` and `audit.leaf`. The bytes of the
-leaf are the same on both ways (a property test compares them). Values that repeat from line to line (ids, methods, rules)
-are checked and rendered once and remembered: only what was accepted is remembered, so its size is bounded.
+leaf are the same on both ways (a property test compares them). What is the same in many lines of a connection is one object in
+the line (`names.LOG_ABOUT`). It is decoded, checked and rendered once, and found by its bytes after that: only what was accepted
+is remembered, so its size is bounded.
 
 Standard: RFC 8785 (the form of a leaf, `audit.leaf`).
 """
@@ -26,15 +27,14 @@ import msgspec
 from doorward.audit.block import BlockBuilder
 from doorward.audit.leaf import SALT_BYTES, commitment
 from doorward.audit.values import ID
-from doorward.enforcement.envoy.names import LOG_KIND_REQUEST
+from doorward.enforcement.envoy.names import LOG_ABOUT, LOG_KIND_REQUEST
 from doorward.gateway.access_log.lines import LARGEST_NUMBER, RATE_LIMITED, host_of, outcome_of
 
 LONGEST = 8192
-"""Bytes of a line on the fast way; an ordinary line has 550."""
+"""Bytes of a line on the fast way; an ordinary line has 560."""
 _REMEMBERED = 1024
-"""Values of each kind: as many as a block has lines (`selection.BATCH_EVENTS`). What repeats repeats within a block: the lines of
-a connection, of a person, of a second. With many people in random order nearly every line brings new values, and a larger
-memory only costs time."""
+"""As many as a block has lines (`selection.BATCH_EVENTS`). What repeats repeats within a block: the lines of a connection, of a
+millisecond. With many people in random order nearly every line brings new values, and a larger memory only costs time."""
 
 _PLAIN_TOKEN = re.compile(r"[!#-\[\]-~]{1,256}", re.ASCII)
 _PLAIN_TEXT = re.compile(r"[ !#-\[\]-~]{1,1024}", re.ASCII)
@@ -49,27 +49,33 @@ Number = int | float | None
 class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The fields of a request's line, as in `enforcement.envoy.logs`."""
 
+    about: msgspec.Raw
     kind: Literal["request"]
-    certificate: str
-    remote: str
     path: str
     time: str
+    bytes_received: int | float
+    bytes_sent: int | float
+    duration_ms: int | float
+    request: str | None = None
+
+
+class _About(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The fields that are the same in many lines of a connection."""
+
+    certificate: str
+    remote: str
     method: str
     application: str | None = None
     attempts: Number = None
-    bytes_received: Number = None
-    bytes_sent: Number = None
     cleared: str | None = None
     connection: Number | str = None
     decision: str | None = None
     detail: str | None = None
-    duration_ms: Number = None
     flags: str | None = None
     grpc: Number = None
     moved: str | None = None
     principal: str | None = None
     protocol: str | None = None
-    request: str | None = None
     route: str | None = None
     rule: str | None = None
     status: Number = None
@@ -80,6 +86,20 @@ class RenderedRequest(NamedTuple):
 
     certificate: str
     refused: bool
+
+
+class _Rendered(NamedTuple):
+    """What is rendered of an `_About`: the parts of a leaf between the values of a line, in their order."""
+
+    actor: str
+    source: str
+    begin: str
+    before_numbers: str
+    after_sent: str
+    after_duration: str
+    after_request: str
+    after_start: str
+    result: RenderedRequest
 
 
 class RequestRenderer:
@@ -94,57 +114,73 @@ class RequestRenderer:
         self._usable = bool(ID.fullmatch(gateway_id) and ID.fullmatch(tenant))
         self._gateway = f'"gateway":"{gateway_id}",'
         self._end = f'"}},"tenant":"{tenant}","type":"request:answered","v":1}}'
+        self._rendered = lru_cache(_REMEMBERED)(self._render_about)
 
-    def render(self, line: bytes, event_id: str, at: str, block: BlockBuilder) -> RenderedRequest | None:
+    def render(self, line: bytes, event_id: str, block: BlockBuilder) -> RenderedRequest | None:
         """Add the leaf of a line to a block; return None if the line must go the way through `lines`.
 
         Args:
             line: without its line feed.
             event_id: a new id, of the form of ids.
-            at: the time of the event as in a leaf (`audit.values.render_moment`).
-            block: gets the leaf and its openings.
+            block: gets the leaf and its openings; its time is the event's.
         """
         if len(line) > LONGEST or not self._usable:
             return None
         try:
             one = _decode(line)
-            leaf, actor, source, refused = self._begin(one, event_id, at)
+            about = self._rendered(bytes(one.about))
+            received, sent, took, path = one.bytes_received, one.bytes_sent, one.duration_ms, one.path
+            if not (
+                type(received) is type(sent) is type(took) is int
+                and 0 <= received <= LARGEST_NUMBER
+                and 0 <= sent <= LARGEST_NUMBER
+                and 0 <= took <= LARGEST_NUMBER
+                and _PLAIN_TEXT.fullmatch(path)
+                and path != _ABSENT
+            ):
+                return None
+            started, request = _started_at(one.time), _token("request", one.request)
         except (_NotPlainError, msgspec.MsgspecError, ValueError, RecursionError):
             return None
+        (
+            actor,
+            source,
+            begin,
+            before_numbers,
+            after_sent,
+            after_duration,
+            after_request,
+            after_start,
+            result,
+        ) = about
         salts = block.salts(actor, 2)
-        leaf += (
-            f'"path":"{commitment("path", one.path, salts[:SALT_BYTES])}",'
+        leaf = (
+            f'{begin}{block.at_text}{before_numbers}{received},"bytes_sent":{sent},{after_sent}{took},{after_duration}{request}'
+            f'{after_request}{started}{after_start}{event_id}","personal":{{'
+            f'"path":"{commitment("path", path, salts[:SALT_BYTES])}",'
             f'"source":"{commitment("source", source, salts[SALT_BYTES:])}{self._end}'
         )
-        block.append(event_id, leaf.encode(), ((actor, "path", one.path), (actor, "source", source)))
-        return RenderedRequest(one.certificate, refused)
+        block.append(event_id, leaf.encode(), ((actor, "path", path), (actor, "source", source)))
+        return result
 
-    def _begin(self, one: _Line, event_id: str, at: str) -> tuple[str, str, str, bool]:
-        """Return the leaf up to its commitments, the actor, the source, and whether the door refused."""
-        path, time = one.path, one.time
-        if not _PLAIN_TEXT.fullmatch(path) or path == _ABSENT or not _TIME.fullmatch(time):
-            raise _NotPlainError
-        source, actor = _source(one.remote), _actor(one.principal)
-        status, reason = _outcome(
-            _number(one.status),
-            _number(one.grpc),
-            one.route,
-            one.detail,
-            one.cleared,
-            one.moved,
+    def _render_about(self, about: bytes) -> _Rendered:
+        """Return the parts of a leaf for the bytes of an `_About`; raises what `render` catches."""
+        one = _decode_about(about)
+        actor = one.principal if one.principal and _identifier("principal", one.principal) else "system"
+        shown, reason = _outcome(one)
+        result = RenderedRequest(one.certificate, bool(reason))
+        return _Rendered(
+            actor=actor,
+            source=_source(one.remote),
+            begin=f'{{"actor":"{actor}","at":"',
+            before_numbers=f'","data":{{{_identifier("application", one.application)}'
+            f'{_attempts(one.attempts)}"bytes_received":',
+            after_sent=f'{_connection(one)}{_detail(one.detail)}"duration_ms":',
+            after_duration=f"{self._gateway}{_exchange(one)}{reason}",
+            after_request=f'{_rules(one.flags, one.rule)}"started_at":"',
+            after_start=f'","status":{shown}}},"id":"',
+            result=result,
         )
-        attempts = _number(one.attempts) or 0
-        leaf = (
-            f'{{"actor":"{actor}","at":"{at}","data":{{{_application(one.application)}'
-            f"{_count('attempts', attempts) if attempts > 1 else ''}"
-            f"{_count('bytes_received', one.bytes_received)}{_count('bytes_sent', one.bytes_sent)}"
-            f"{_connection(one.certificate, one.connection, one.decision)}{_detail(one.detail)}"
-            f"{_count('duration_ms', one.duration_ms)}{self._gateway}"
-            f"{_exchange(one.method, one.principal, one.protocol)}{reason}{_request_id(one.request)}"
-            f'{_rules(one.flags, one.rule)}"started_at":"{_second(time[:19])}{time[19:23]}000Z",'
-            f'"status":{status}}},"id":"{event_id}","personal":{{'
-        )
-        return leaf, actor, source, bool(reason)
 
 
 class _NotPlainError(Exception):
@@ -152,7 +188,9 @@ class _NotPlainError(Exception):
 
 
 _decode = msgspec.json.Decoder(_Line).decode
+_decode_about = msgspec.json.Decoder(_About).decode
 assert LOG_KIND_REQUEST == "request"
+assert LOG_ABOUT == "about"
 
 
 def _number(value: Number) -> int | None:
@@ -160,14 +198,6 @@ def _number(value: Number) -> int | None:
         return None
     if type(value) is int and 0 <= value <= LARGEST_NUMBER:
         return value
-    raise _NotPlainError
-
-
-def _count(name: str, value: Number) -> str:
-    if value is None:
-        return ""
-    if type(value) is int and 0 <= value <= LARGEST_NUMBER:
-        return f'"{name}":{value},'
     raise _NotPlainError
 
 
@@ -187,7 +217,6 @@ def _token(name: str, value: str | None) -> str:
     return f'"{name}":"{value}",'
 
 
-@lru_cache(_REMEMBERED)
 def _source(remote: str) -> str:
     source = host_of(remote) if _PLAIN_TEXT.fullmatch(remote) else ""
     if not source:
@@ -195,29 +224,21 @@ def _source(remote: str) -> str:
     return source
 
 
-@lru_cache(_REMEMBERED)
-def _actor(principal: str | None) -> str:
-    return principal if principal and _identifier("principal", principal) else "system"
-
-
-@lru_cache(_REMEMBERED)
-def _application(application: str | None) -> str:
-    return _identifier("application", application)
-
-
-@lru_cache(_REMEMBERED, typed=True)  # 1.0 is not 1, which was taken before
-def _connection(certificate: str, connection: Number | str, decision: str | None) -> str:
-    if not ID.fullmatch(certificate):
+def _connection(one: _About) -> str:
+    if not ID.fullmatch(one.certificate):
         raise _NotPlainError
+    connection = one.connection
     if not isinstance(connection, str):
         number = _number(connection)
         connection = None if number is None else str(number)
-    return (
-        f'"certificate":"{certificate}",{_token("connection", connection)}{_identifier("decision", decision)}'
-    )
+    return f'"certificate":"{one.certificate}",{_token("connection", connection)}{_identifier("decision", one.decision)}'
 
 
-@lru_cache(_REMEMBERED)
+def _attempts(value: Number) -> str:
+    number = _number(value)
+    return f'"attempts":{number},' if number is not None and number > 1 else ""
+
+
 def _detail(detail: str | None) -> str:
     if detail is None or detail == _ABSENT:
         return ""
@@ -226,18 +247,12 @@ def _detail(detail: str | None) -> str:
     return f'"detail":"{detail}",'
 
 
-@lru_cache(_REMEMBERED)
-def _exchange(method: str, principal: str | None, protocol: str | None) -> str:
-    if method == _ABSENT:
+def _exchange(one: _About) -> str:
+    if one.method == _ABSENT:
         raise _NotPlainError
-    return f"{_token('method', method)}{_identifier('principal', principal)}{_token('protocol', protocol)}"
+    return f"{_token('method', one.method)}{_identifier('principal', one.principal)}{_token('protocol', one.protocol)}"
 
 
-def _request_id(request: str | None) -> str:
-    return _token("request", request)
-
-
-@lru_cache(_REMEMBERED)
 def _rules(flags: str | None, rule: str | None) -> str:
     shown = _token("response_flags", flags)
     if flags is not None and RATE_LIMITED in flags.split(","):
@@ -246,32 +261,24 @@ def _rules(flags: str | None, rule: str | None) -> str:
     return shown if not allowed else f'{shown}"rules":["{rule}"],'
 
 
-@lru_cache(_REMEMBERED)
-def _outcome(  # noqa: PLR0917  the cache's key is made of positions faster than of names
-    status: int | None,
-    grpc: int | None,
-    route: str | None,
-    detail: str | None,
-    cleared: str | None,
-    moved: str | None,
-) -> tuple[int, str]:
+def _outcome(one: _About) -> tuple[int, str]:
     """Return the status, and the pair of the reason; empty if the application answered."""
     shown, reason = outcome_of(
         {
-            "status": status,
-            "grpc": grpc,
-            "route": route,
-            "detail": detail,
-            "cleared": cleared,
-            "moved": moved,
+            "status": _number(one.status),
+            "grpc": _number(one.grpc),
+            "route": one.route,
+            "detail": one.detail,
+            "cleared": one.cleared,
+            "moved": one.moved,
         }
     )
     return shown, _token("reason", reason)
 
 
 @lru_cache(_REMEMBERED)
-def _second(text: str) -> str:
-    """Return the text of a second; raises ValueError if there is no such second."""
-    if datetime.fromisoformat(text).isoformat() != text:
+def _started_at(time: str) -> str:
+    """Return the time of a line as it stands in a leaf; raises ValueError if there is no such time."""
+    if not _TIME.fullmatch(time) or datetime.fromisoformat(time[:19]).isoformat() != time[:19]:
         raise _NotPlainError
-    return text
+    return f"{time[:23]}000Z"

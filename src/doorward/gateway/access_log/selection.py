@@ -6,13 +6,13 @@ its leaf (`rendering`), the limits (`audit.counting`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from doorward.audit.block import BlockBuilder, SealedBlock
 from doorward.audit.counting import EventLimiter
-from doorward.audit.events import Event, Retention, render_moment
+from doorward.audit.events import Event, Retention
 from doorward.audit.leaf import SALT_BYTES
 from doorward.core.entities import TENANT
 from doorward.core.errors import DoorwardError
@@ -29,7 +29,9 @@ from doorward.stores.events import new_event
 from doorward.stores.services import Services
 
 BATCH_EVENTS = 1024
-"""Events of one block and one transaction; a withdrawal does not wait long for it."""
+"""Events of one block."""
+BATCH_BLOCKS = 2
+"""Blocks of one transaction: some milliseconds, so a withdrawal does not wait long for it. A busy look finds a little more than one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +39,14 @@ class SelectedLines:
     """What becomes of the first lines of a piece.
 
     Args:
-        block: the events that are recorded singly; None if there is none.
+        blocks: the events that are recorded singly; none if there are no such events.
         end: how many bytes were read.
         limiter: with the counts of the other lines.
         refused: the lines that are logged, each with the key of its limit in the log; a line of the fast way is not
             parsed yet, because most of a flood's are not logged.
     """
 
-    block: SealedBlock | None
+    blocks: Sequence[SealedBlock]
     end: int
     limiter: EventLimiter
     refused: list[tuple[str, AccessLine | bytes]]
@@ -55,10 +57,9 @@ class _Block:
     """The block that is being made; refused requests of the fast way are kept as their lines."""
 
     at: datetime
-    rendered_at: str
     builder: BlockBuilder
     ids: list[str]
-    refused: list[tuple[str, AccessLine | bytes]] = field(default_factory=list)
+    refused: list[tuple[str, AccessLine | bytes]]
 
 
 class LineSelector:
@@ -75,32 +76,32 @@ class LineSelector:
         self._renderer = RequestRenderer(gateway_id, TENANT)
 
     def select(self, data: bytes, limiter: EventLimiter, *, room: bool) -> SelectedLines:
-        """Return what becomes of the first lines, as many as one block may have.
+        """Return what becomes of the first lines, as many as one transaction may have.
 
         Args:
             data: complete lines.
             limiter: is changed.
             room: False counts every line (the disk is nearly full).
         """
-        now = self._services.clock.now()
-        most = min(BATCH_EVENTS, data.count(b"\n") + 1)
-        at = render_moment(now)
-        builder = BlockBuilder(TENANT, Retention.ACCESS, now, self._seeds())
-        block = _Block(now, at, builder, self._services.new_ids("evt", most))
+        now, left = self._services.clock.now(), data.count(b"\n") + 1
+        blocks: list[SealedBlock] = []
+        refused: list[tuple[str, AccessLine | bytes]] = []
         start = 0
-        while start < len(data) and len(builder.ids) < most:
-            end = data.find(b"\n", start)
-            end = end if end >= 0 else len(data)
-            line, start = data[start:end], end + 1
-            if not (room and self._take_fast(line, block)) and self._is_single(line, limiter, now, room=room):
-                self._take(line, block)
-        sealed = builder.build()
-        return SelectedLines(
-            block=sealed if sealed.ids else None,
-            end=min(start, len(data)),
-            limiter=limiter,
-            refused=block.refused,
-        )
+        while start < len(data) and len(blocks) < BATCH_BLOCKS:
+            most = min(BATCH_EVENTS, left)
+            builder = BlockBuilder(TENANT, Retention.ACCESS, now, self._seeds())
+            block = _Block(now, builder, self._services.new_ids("evt", most), refused)
+            while start < len(data) and len(builder.ids) < most:
+                end = data.find(b"\n", start)
+                end = end if end >= 0 else len(data)
+                line, start, left = data[start:end], end + 1, left - 1
+                if not (room and self._take_fast(line, block)) and self._is_single(
+                    line, limiter, now, room=room
+                ):
+                    self._take(line, block)
+            if builder.ids:
+                blocks.append(builder.build())
+        return SelectedLines(blocks=blocks, end=min(start, len(data)), limiter=limiter, refused=refused)
 
     def build_event(self, line: AccessLine, at: datetime | None = None) -> Event:
         """Return the event of a line; if the catalogue refuses it, the event that the line could not be read."""
@@ -122,7 +123,7 @@ class LineSelector:
 
     def _take_fast(self, line: bytes, block: _Block) -> bool:
         event_id = block.ids[len(block.builder.ids)]
-        rendered = self._renderer.render(line, event_id, block.rendered_at, block.builder)
+        rendered = self._renderer.render(line, event_id, block.builder)
         if rendered is None:
             return False
         if rendered.refused:

@@ -142,11 +142,11 @@ def test_a_nearly_full_disk_counts_all_and_lets_the_file_go(log: Log) -> None:
 
 
 def test_batches_end_after_some_events(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transaction holds few events, so that a withdrawal waits for few; the rest follows at once."""
+    """A transaction holds the events of two blocks, so that a withdrawal waits for few; the rest follows at once."""
     monkeypatch.setattr(selection, "BATCH_EVENTS", 3)
     log.write("".join(line(number) for number in range(8)))
     assert log.ingest.take()
-    assert log.taken() == ["r0", "r1", "r2"]
+    assert log.taken() == ["r0", "r1", "r2", "r3", "r4", "r5"]
     assert log.ingest.backlog() > 0
     log.take()
     assert log.taken() == [f"r{number}" for number in range(8)]

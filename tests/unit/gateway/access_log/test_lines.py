@@ -20,6 +20,7 @@ from doorward.enforcement.envoy.names import ENROL_CHAIN, FOREIGN_PROTOCOL_CHAIN
 from doorward.gateway.access_log import lines as module
 from doorward.gateway.access_log.lines import LONGEST_LINE, AccessLine, Sender, parse_access_line, sender_of
 from doorward.policy.model import UnixUpstream
+from tests.support.log_lines import joined
 from tests.support.ports import NOON
 
 GATEWAY = "gtw_aaaaaaaaaaaaaaaaaaaa"
@@ -225,7 +226,7 @@ def test_every_field_that_envoy_writes_is_read(
 ) -> None:
     """Without any one field of the log format some event would say something else: nothing is written in vain."""
     config = log.get("typed_config") or log
-    for name in config["log_format"]["json_format"]:
+    for name in joined(config["log_format"]["json_format"]):
         assert any(_parse(line) != _parse({**line, name: None}) for line in lines), name
 
 
