@@ -1,13 +1,11 @@
-"""The threads of the door take short turns in the interpreter."""
+"""Short turns in the interpreter; `tests/integration/test_short_turns.py` shows that the running door takes them."""
 
 from __future__ import annotations
 
-import inspect
 import sys
 
 import pytest
 
-from doorward.runtime import gateway
 from doorward.runtime.roles import SWITCH_SECONDS, take_short_turns
 
 
@@ -20,9 +18,3 @@ def test_a_thread_keeps_the_interpreter_for_a_short_time() -> None:
         assert usual / 5 >= SWITCH_SECONDS or usual == pytest.approx(SWITCH_SECONDS)
     finally:
         sys.setswitchinterval(usual)
-
-
-def test_the_door_does_so_before_it_starts() -> None:
-    """No thread of the gateway runs by then."""
-    source = inspect.getsource(gateway.run_gateway)
-    assert 0 < source.find("take_short_turns()") < source.find("gateway.start()")
