@@ -29,6 +29,7 @@ from sqlalchemy import Connection, Engine, RootTransaction
 
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.storage.faults import BUSY
+from doorward.storage.kept_connections import KeptConnections
 
 MAX_MEMBERS = 64
 """Changes in one commit; at this number a change pays less than 2 % of the commit."""
@@ -63,7 +64,7 @@ class Writer:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | KeptConnections,
         process_lock: Callable[[], AbstractContextManager[None]],
         timeout: timedelta,
         *,

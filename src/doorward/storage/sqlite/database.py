@@ -3,7 +3,7 @@
 Not here: the file and its connections (`file`), a process of one command (`one_shot`), tables
 (`schema`), statements (`repositories`), the order of writers (`group_commit`, `write_lock`).
 
-Two pools over one file, shared with other processes:
+Two pools over one file (`kept_connections`), shared with other processes:
     readers   up to `readers` connections, `query_only`; each transaction is one WAL snapshot
     writer    one connection; a transaction begins IMMEDIATE, so it can always commit
 
@@ -24,6 +24,7 @@ from sqlalchemy.pool import QueuePool
 
 from doorward.storage.backend import BUSY_TIMEOUT, READERS
 from doorward.storage.group_commit import Writer
+from doorward.storage.kept_connections import KeptConnections
 from doorward.storage.sqlite.faults import translated
 from doorward.storage.sqlite.file import DatabaseFile
 
@@ -40,9 +41,12 @@ class SqliteDatabase(DatabaseFile):
 
     def __init__(self, path: Path, *, busy_timeout: timedelta = BUSY_TIMEOUT, readers: int = READERS) -> None:
         super().__init__(path.absolute(), busy_timeout)
-        self._readers = self._engine(begin="BEGIN", size=readers, query_only=True)
+        seconds = busy_timeout.total_seconds()
+        readers_engine = self._engine(begin="BEGIN", size=readers, query_only=True)
+        self._readers = KeptConnections(readers_engine, most=readers, timeout_seconds=seconds)
         self._writers = self._engine(begin="BEGIN IMMEDIATE", size=1, query_only=False)
-        self._writer = Writer(self._writers, lambda: self.write_lock.held(busy_timeout), busy_timeout)
+        self._kept_writer = KeptConnections(self._writers, most=1, timeout_seconds=seconds)
+        self._writer = Writer(self._kept_writer, lambda: self.write_lock.held(busy_timeout), busy_timeout)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -84,8 +88,8 @@ class SqliteDatabase(DatabaseFile):
 
     def close(self) -> None:
         """Close every connection; if it is the last of all processes, SQLite moves the write-ahead log into the file."""
-        self._readers.dispose()
-        self._writers.dispose()
+        self._readers.close()
+        self._kept_writer.close()
         self.write_lock.close()
 
     def _engine(self, *, begin: str, size: int, query_only: bool) -> Engine:
