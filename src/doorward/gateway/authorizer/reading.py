@@ -54,7 +54,10 @@ def _find(data: bytes, at: int, end: int, wanted: int) -> list[tuple[int, int]]:
         if not 0 < tag >> 3 <= _LARGEST_TAG >> 3:
             raise ValueError
         if tag & 7 == _BYTES:
-            length, at = _varint(data, at, end, _LONGEST_LENGTH)
+            length = data[at]
+            at += 1
+            if length >= _MORE:
+                length, at = _varint(data, at - 1, end, _LONGEST_LENGTH)
             begin, at = at, at + length
             if length > _LARGEST_LENGTH or at > end:
                 raise ValueError

@@ -59,6 +59,9 @@ _OPENING = render_settings(
 ) + render_window_update(0, limits.CONNECTION_WINDOW - FIRST_WINDOW)
 """SETTINGS must be first: Envoy ends the connection otherwise."""
 
+_PLAIN_HEADERS = END_HEADERS | PADDED | PRIORITIZED
+"""Flags of HEADERS of which a whole block without anything else has the first one alone."""
+
 _SETTINGS_ACK = render_frame(FrameType.SETTINGS, ACK, 0)
 
 
@@ -272,6 +275,11 @@ class ServerConnection:
     def _headers(self, flags: int, number: int, payload: bytes) -> None:
         if not number & 1:
             raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "a client opens streams with odd numbers")
+        if (
+            flags & _PLAIN_HEADERS == END_HEADERS and len(payload) <= limits.BLOCK_BYTES
+        ):  # as Envoy sends them
+            self._take_block(number, payload, ends=bool(flags & END_STREAM))
+            return
         if flags & PADDED:
             payload = _unpadded(payload)
         depends = 0
@@ -299,17 +307,22 @@ class ServerConnection:
         if not flags & END_HEADERS:
             return
         self._block = None
-        self._cheap += block.size >> 10
-        pairs = self._decoder.decode(part if len(block.parts) == 1 else b"".join(block.parts))
-        is_new = block.number > self._streams.last
-        if is_new and (block.is_bad or self._leaves):
-            self._streams.last = block.number
-            code = ErrorCode.PROTOCOL_ERROR if block.is_bad else ErrorCode.REFUSED_STREAM
-            raise StreamFailed(block.number, code)
-        if block.is_bad:
-            raise StreamFailed(block.number, ErrorCode.PROTOCOL_ERROR)
-        until = self._now + limits.REQUEST_SECONDS
-        self._streams.take_fields(block.number, pairs, ends=block.ends, until=until)
+        whole = part if len(block.parts) == 1 else b"".join(block.parts)
+        self._take_block(block.number, whole, ends=block.ends, is_bad=block.is_bad)
+
+    def _take_block(self, number: int, block: bytes, *, ends: bool, is_bad: bool = False) -> None:
+        """Decode a whole block, and begin or end its stream."""
+        self._cheap += len(block) >> 10
+        pairs = self._decoder.decode(block)
+        if is_bad or self._leaves:
+            is_new = number > self._streams.last
+            if is_new:
+                self._streams.last = number
+            if is_bad:
+                raise StreamFailed(number, ErrorCode.PROTOCOL_ERROR)
+            if is_new:
+                raise StreamFailed(number, ErrorCode.REFUSED_STREAM)
+        self._streams.take_fields(number, pairs, ends=ends, until=self._now + limits.REQUEST_SECONDS)
 
     def _priority(self, _flags: int, number: int, payload: bytes) -> None:
         self._cheap += 1

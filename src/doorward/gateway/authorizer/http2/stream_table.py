@@ -152,5 +152,6 @@ class StreamTable:
 
     def _drop(self, stream: Stream) -> None:
         """Let go of the body."""
-        self._held -= sum(map(len, stream.parts))
-        stream.parts = []
+        if stream.parts:
+            self._held -= sum(map(len, stream.parts))
+            stream.parts = []
