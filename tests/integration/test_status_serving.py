@@ -6,8 +6,10 @@ import os
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -108,11 +110,15 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 def test_a_tcp_server_answers_on_the_port_it_was_given() -> None:
-    """Port 0 becomes a real port, and the answer says nothing of the software."""
+    """Port 0 becomes a real port, and the answer has the present date and says nothing of the software."""
     with running() as server:
         assert isinstance(server.address, TcpAddress)
         assert server.address.port > 0
+        began = int(time.time())
         answer = talk(server, GET)
+        ended = time.time()
+    (date,) = [line[6:] for line in answer.split(b"\r\n") if line.lower().startswith(b"date: ")]
+    assert began <= parsedate_to_datetime(date.decode()).timestamp() <= ended
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b"hello")
     assert b"server:" not in answer.lower()

@@ -11,14 +11,17 @@ import os
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.server import ServerState
 
 from doorward.core.errors import ConfigurationError, Fault, Unavailable
 from doorward.web.protocol import GuardedProtocol, LargeHeadProtocol, SpellingProtocol
@@ -156,20 +159,47 @@ class WebServer:
         return listener
 
 
+class DatedServerState(ServerState):
+    """What the connections of one server share; renders the Date header when it is asked for, at most once a second.
+
+    uvicorn renders it ten times a second whether somebody asks or not, in each of our servers.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self._now = now
+        self._second = -1
+        self._fields: list[tuple[bytes, bytes]] = []
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        """The fields of every answer; the same list until the second is over."""
+        second = int(self._now())
+        if second != self._second:
+            self._fields = [(b"date", formatdate(second, usegmt=True).encode())]
+            self._second = second
+        return self._fields
+
+    @default_headers.setter
+    def default_headers(self, _fields: list[tuple[bytes, bytes]]) -> None:
+        """Ignore what uvicorn sets at its start: an empty list."""
+
+
 class _QuietServer(uvicorn.Server):
-    """A server that wakes once a second if nothing happens: uvicorn's own wakes ten times, in each of our servers."""
+    """A server that sleeps while nothing happens."""
 
     _loop: asyncio.AbstractEventLoop | None = None
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state = DatedServerState()
+
     async def main_loop(self) -> None:
-        """Keep the Date header right until the end; replaces uvicorn's loop."""
+        """Wait for the end; replaces uvicorn's loop."""
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        tenths = 0
-        while not await self.on_tick(tenths):
-            tenths = (tenths + 10) % 864_000
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), 1.0)
+        if not self.should_exit:  # read after `_loop` is set: `finish` does the two in the other order
+            await self._ended.wait()
 
     def finish(self) -> None:
         """End at once; callable from any thread, also before the start and after the end."""
