@@ -18,6 +18,7 @@ import pytest
 
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.demo.ports import free_port
+from doorward.gateway.envoy import supervisor as supervisor_module
 from doorward.gateway.envoy.admin import AdminClient
 from doorward.gateway.envoy.process import find_by_argument, holder_of
 from doorward.gateway.envoy.program import LOG_ARGUMENT, EnvoyOptions, locate_envoy
@@ -103,6 +104,9 @@ def test_envoy_is_started_and_ended(house: House) -> None:
     assert run.admin.statistics("^listener_manager.total_listeners_active$") == {
         "listener_manager.total_listeners_active": 1
     }
+    assert run.admin.used_counters("^listener_manager.listener_(added|removed)$") == {
+        "listener_manager.listener_added": 1
+    }
     assert (supervisor.envoy_pids(), supervisor.trouble(), house.started) == ([run.pid], "", [1])
     assert supervisor.running is run
     with pytest.raises(ValueError, match="once"):
@@ -125,6 +129,19 @@ def test_a_killed_envoy_is_back_soon(house: House) -> None:
     assert house.died == [(1, -signal.SIGKILL)]
     assert house.started == [1, 2]
     assert supervisor.trouble() == ""
+
+
+def test_the_end_of_envoy_is_an_event(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is noticed though nothing looks, and so is that of one that a replacement has made."""
+    monkeypatch.setattr(supervisor_module, "_ASK_SECONDS", 3600.0)
+    supervisor = house.supervisor(drain_seconds=1)
+    run = supervisor.start()
+    os.kill(run.pid, signal.SIGKILL)
+    soon(lambda: house.started == [1, 2])
+    supervisor.replace()
+    soon(lambda: len(supervisor.envoy_pids()) == 1)
+    os.kill(supervisor.envoy_pids()[0], signal.SIGKILL)
+    soon(lambda: house.started == [1, 2, 3, 4])
 
 
 def test_an_envoy_that_died_unseen_is_reported_once(house: House) -> None:

@@ -32,6 +32,7 @@ from doorward.authority.gateways import (
 )
 from doorward.core.errors import ConfigurationError, DoorwardError
 from doorward.gateway.access_log.counting import CertificateRateLimiter, ConnectionEventLimiter
+from doorward.gateway.access_log.folder_watch import FolderWatch
 from doorward.gateway.access_log.ingest import Ingest
 from doorward.gateway.access_log.watch import LogWatch
 from doorward.gateway.authorizer.assembly import AssembledAuthorizer
@@ -50,7 +51,7 @@ from doorward.gateway.connections.one_time_refusals import OneTimeRefusals
 from doorward.gateway.connections.reconciler import Reconciler
 from doorward.gateway.connections.sockdiag import find
 from doorward.gateway.envoy.diagnosis import explain_status
-from doorward.gateway.envoy.statistics import EnvoyStatistics
+from doorward.gateway.envoy.statistics import EnvoyCounters
 from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
@@ -142,7 +143,8 @@ class Gateway:
         self._evidence = EvidenceLoader(services, evidence_cache)
         self._decider = build_decider(services, self.id, options, snapshots, evidence_cache)
         self.follower = self._build_follower(snapshots)
-        self.ingest = Ingest(services, self.id, options.folder / "log", self._reopen_logs, event_limiter)
+        log = options.folder / "log"
+        self.ingest = Ingest(services, self.id, log, self._reopen_logs, event_limiter, watch=FolderWatch(log))
         self._log_watch = LogWatch(self._running_statistics, self.ingest.note_gap, services.clock)
         self._reconciler = self._build_reconciler()
         self.last_seen = LastSeen(services, self.connections)
@@ -320,6 +322,7 @@ class Gateway:
         self.publishing.requests.wake()
         self._evidence.wake()
         self._upstream_watch.wake()
+        self.ingest.wake()
         self.supervisor.stop()
         self._server.stop()
         self._authorizer.stop()
@@ -457,7 +460,7 @@ class Gateway:
         gap = self.ingest.build_gap(min(self.ingest.last_written() or now, now), now, "envoy-died")
         self._record(EventType.ENVOY_DIED, {"epoch": epoch, **({"pid": pid} if pid else {})}, gap)
 
-    def _running_statistics(self) -> tuple[EnvoyStatistics, int] | None:
+    def _running_statistics(self) -> tuple[EnvoyCounters, int] | None:
         running = self.supervisor.running
         return (running.admin, running.epoch) if running is not None else None
 

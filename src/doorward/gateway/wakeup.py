@@ -30,7 +30,8 @@ class Wakeup:
             os.eventfd_read(self.descriptor)
 
     def close(self) -> None:
-        """Close it."""
+        """Close it; do nothing if it is closed."""
         with self._lock:
+            if self._open:
+                os.close(self.descriptor)
             self._open = False
-            os.close(self.descriptor)

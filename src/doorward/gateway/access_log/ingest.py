@@ -37,6 +37,7 @@ from doorward.gateway.access_log.counting import (
     describe_count,
     parse_stored_limiter,
 )
+from doorward.gateway.access_log.folder_watch import FolderWatch
 from doorward.gateway.access_log.lines import LONGEST_LINE, AccessLine, malformed, parse_access_line
 from doorward.gateway.access_log.selection import LineSelector, SelectedLines
 from doorward.gateway.ballast import BALLAST
@@ -51,10 +52,12 @@ BUSY_POLL_SECONDS = 0.25
 BUSY_BYTES = 16 * 1024
 """About thirty lines: six hundred requests a second."""
 QUIET_POLL_SECONDS = 0.25
-"""The same after nothing was written for `QUIET_SECONDS`: a look costs 0.1 ms, and an idle door has nothing else to do."""
+"""The same after nothing was written for `QUIET_SECONDS`, if the kernel cannot tell when a file of the folder is written."""
 QUIET_SECONDS = 5.0
 LOOK_SECONDS = 1.0
-"""While no line is written, counts that are due and files are looked at only so often."""
+"""While no line is written, counts that are due are looked at only so often, and files to which a draining Envoy may write."""
+FULL_LOOK_SECONDS = 10.0
+"""So often every file is read in any case: it takes 0.8 ms, and finds nothing if no file has changed."""
 
 BATCH_BYTES = 1024 * 1024
 ROTATE_BYTES = 8 * 1024 * 1024
@@ -81,6 +84,7 @@ class Ingest:
         folder: where the files are.
         reopen: tells the running Envoy to open `access.log` again.
         event_limiter: counts events of connections; its counts are stored here, too.
+        watch: says when a file of the folder is written; None if it is looked at again and again.
     """
 
     def __init__(
@@ -90,6 +94,8 @@ class Ingest:
         folder: Path,
         reopen: Callable[[], None],
         event_limiter: ConnectionEventLimiter | None = None,
+        *,
+        watch: FolderWatch | None = None,
     ) -> None:
         self._services = services
         self._gateway_id = gateway_id
@@ -109,6 +115,8 @@ class Ingest:
         self._backlog = 0
         self._taken = 0
         self._full: set[str] = set()
+        self._only_live = False  # whether there was no renamed file at the last look
+        self._watch = watch
 
     def trouble(self) -> str:
         """Return why the access log is not being recorded, in a sentence; empty if all is well."""
@@ -122,24 +130,56 @@ class Ingest:
         """Return how many bytes of the access log were not recorded yet, at the last look."""
         return self._backlog
 
+    def wake(self) -> None:
+        """End a wait for the next line, because `run` is to stop."""
+        if self._watch is not None:
+            self._watch.wake()
+
     def run(self, stop: threading.Event) -> None:
-        """Record new lines again and again until `stop` is set; then once more."""
+        """Record new lines again and again until `stop` is set, and `wake` was called; then once more."""
+        try:
+            self._run(stop)
+        finally:
+            self._end_watch()
+
+    def _run(self, stop: threading.Event) -> None:
         settled: tuple[int, ...] | None = None  # the files when nothing was left of them
-        looked_at = changed_at = 0.0
+        looked_at = read_at = changed_at = 0.0
         before: tuple[int, ...] = ()
         while True:
-            last = stop.wait(self._pause(self._services.clock.monotonic() - changed_at))
+            last, heard = self._wait(stop, self._services.clock.monotonic() - changed_at, before)
             found, now = self._fingerprint(), self._services.clock.monotonic()
-            if found != before:
+            if found != before or heard:
                 before, changed_at = found, now
             self._taken = 0
-            if not last and found == settled and now - looked_at < LOOK_SECONDS:
+            is_settled = found == settled and not heard and not last
+            if is_settled and now - looked_at < LOOK_SECONDS:
                 continue
-            self._set_trouble(self._record_all())
+            read = not is_settled or not self._only_live or now - read_at >= FULL_LOOK_SECONDS
+            if read:
+                read_at = now
+            self._set_trouble(self._record_all(read=read))
             settled = None if self._trouble or self._backlog else found
             looked_at = now
             if last:
                 return
+
+    def _wait(self, stop: threading.Event, unchanged: float, before: tuple[int, ...]) -> tuple[bool, bool]:
+        """Wait until the next look; return whether it is the last one, and whether a file was certainly written."""
+        watch = self._watch
+        if unchanged < QUIET_SECONDS or watch is None or not watch.arm():
+            return stop.wait(self._pause(unchanged)), False
+        if self._fingerprint() != before or watch.wait(LOOK_SECONDS):
+            return stop.is_set(), True
+        if self._fingerprint() != before and not watch.wait(0):
+            _log.warning("the system does not say when the access log is written: it is looked at instead")
+            self._end_watch()
+        return stop.is_set(), False
+
+    def _end_watch(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
 
     def _pause(self, unchanged: float) -> float:
         """Return how long to wait until the next look, if nothing was written for so many seconds."""
@@ -155,11 +195,12 @@ class Ingest:
             return ()
         return (folder.st_mtime_ns, live.st_ino, live.st_size)
 
-    def _record_all(self) -> str:
+    def _record_all(self, *, read: bool) -> str:
+        """Record lines, if the files are to be read, and counts; return what is wrong, empty if all is well."""
         try:
             more = True
             while more:
-                more = self.take()
+                more = read and self.take()
                 self._rotate_when_large()
                 self.record_counts()
         except DoorwardError as error:
@@ -179,8 +220,9 @@ class Ingest:
     def take(self) -> bool:
         """Record the next lines of every file, oldest file first; return True if there may be more."""
         with self._lock:
-            more, backlog = False, 0
-            for path, name in self._files():
+            more, backlog, files = False, 0, self._files()
+            self._only_live = all(path.name == LIVE for path, _ in files)
+            for path, name in files:
                 left = self._record_from(path, name)
                 more, backlog = more or left > 0, backlog + left
             self._backlog = backlog

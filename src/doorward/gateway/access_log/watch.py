@@ -12,15 +12,15 @@ from datetime import datetime, timedelta
 
 from doorward.core.errors import DoorwardError
 from doorward.core.ports import Clock
-from doorward.gateway.envoy.statistics import EnvoyStatistics
+from doorward.gateway.envoy.statistics import EnvoyCounters
 
 COUNTER = "filesystem.write_failed"
 GAP_REASON = "log-write-failed"
 EVERY = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(seconds=10)
-PAUSES = 1000
-"""After each look comes a pause of so many times the duration of the look, at most `LONGEST_PAUSE`. A look costs Envoy some
-milliseconds, and 0.1 s with a thousand applications, so a look at each heartbeat would cost up to a tenth of a core."""
+PAUSES = 2000
+"""After each look comes a pause of so many times the duration of the look, at most `LONGEST_PAUSE`. A look costs Envoy a
+millisecond, and much more with a thousand applications, so a look at each heartbeat would cost up to a tenth of a core."""
 
 
 class LogWatch:
@@ -34,7 +34,7 @@ class LogWatch:
 
     def __init__(
         self,
-        running: Callable[[], tuple[EnvoyStatistics, int] | None],
+        running: Callable[[], tuple[EnvoyCounters, int] | None],
         note_gap: Callable[[datetime, datetime, str], None],
         clock: Clock,
     ) -> None:
@@ -72,7 +72,7 @@ class LogWatch:
         if found is not None:
             admin, epoch = found
             try:
-                failed = admin.statistics(f"^{COUNTER}$").get(COUNTER, 0)
+                failed = admin.used_counters(f"^{COUNTER}$").get(COUNTER, 0)
             except DoorwardError:
                 return  # the supervisor deals with an Envoy that does not answer
             if failed > (self._failed if epoch == self._epoch else 0) and self._gap_from is None:

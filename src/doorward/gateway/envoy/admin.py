@@ -76,6 +76,18 @@ class AdminClient:
         query = f"?filter={quote(pattern, safe='')}" if pattern else ""
         return parse_statistics(self._require("GET", f"/stats{query}").decode("utf-8", "replace"))
 
+    def used_counters(self, pattern: str) -> dict[str, int]:
+        """Return the counters that have counted something, by name: half the work of `statistics` for Envoy.
+
+        Args:
+            pattern: as there.
+
+        Raises:
+            Unavailable: as there.
+        """
+        target = f"/stats?filter={quote(pattern, safe='')}&usedonly&type=Counters"
+        return parse_statistics(self._require("GET", target).decode("utf-8", "replace"))
+
     def stop_listening(self) -> None:
         """Close the listening sockets at once, so that the next Envoy can bind; connections go on."""
         self._require("POST", "/drain_listeners")

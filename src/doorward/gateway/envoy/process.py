@@ -31,6 +31,11 @@ class Process(Protocol):
         """Its process id."""
         ...
 
+    @property
+    def descriptor(self) -> int:
+        """A descriptor that is readable once it has ended, for polling; -1 if there is none."""
+        ...
+
     def has_ended(self) -> bool:
         """Return whether it has ended."""
         ...
@@ -53,11 +58,19 @@ class Child:
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child
+        self._descriptor = -1
+        with suppress(OSError):  # an old kernel, or a filter of system calls
+            self._descriptor = open_process(child.pid)
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._child.pid
+
+    @property
+    def descriptor(self) -> int:
+        """A descriptor that is readable once it has ended; -1 if the kernel gives none, or after `close`."""
+        return self._descriptor
 
     @property
     def status(self) -> int | None:
@@ -82,6 +95,9 @@ class Child:
         """Close the handle; Envoy goes on without us on purpose."""
         if self._child.returncode is None:
             self._child.returncode = 0  # otherwise its destructor would warn about a child that still runs
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class Orphan:
@@ -94,6 +110,11 @@ class Orphan:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._descriptor = open_process(pid)
+
+    @property
+    def descriptor(self) -> int:
+        """A descriptor that is readable once it has ended; -1 after `close`."""
+        return self._descriptor
 
     def has_ended(self) -> bool:
         """Return whether it has ended, reaped by its parent or not."""

@@ -16,3 +16,15 @@ class EnvoyStatistics(Protocol):
             Unavailable: Envoy does not answer.
         """
         ...
+
+
+class EnvoyCounters(Protocol):
+    """The counters of an Envoy that have counted something; `AdminClient` has them."""
+
+    def used_counters(self, pattern: str) -> Mapping[str, int]:
+        """Return those with a name that contains `pattern` (RE2).
+
+        Raises:
+            Unavailable: Envoy does not answer.
+        """
+        ...

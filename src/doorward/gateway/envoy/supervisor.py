@@ -16,6 +16,7 @@ only the gateway, and a crash of the gateway does not end Envoy, so connections 
 
 from __future__ import annotations
 
+import select
 import signal
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -36,11 +37,14 @@ from doorward.gateway.envoy.diagnosis import check_free, explain_exit
 from doorward.gateway.envoy.epochs import epoch_of, forget_run, new_epoch, note_run, noted_end, noted_runs
 from doorward.gateway.envoy.process import Child, Process, end_process
 from doorward.gateway.envoy.program import EnvoyOptions, find_orphans, spawn
+from doorward.gateway.wakeup import Wakeup
 
 _log = structlog.get_logger("doorward.supervisor")
 
 _TICK_SECONDS = 0.1
-_CALM_TICK_SECONDS = 0.25  # while one Envoy runs, and none starts or drains
+_CALM_TICK_SECONDS = (
+    0.25  # while one Envoy runs, none starts or drains, and the kernel does not say when it ends
+)
 _READY_SECONDS = 0.02
 _RELEASE_SECONDS = 3.0  # a replaced Envoy usually frees the port within some milliseconds
 _GRACE_SECONDS = 2.0  # from SIGTERM to SIGKILL; Envoy needs 0.03 s
@@ -149,6 +153,7 @@ class Supervisor:
         self._retry_at = 0.0
         self._ask_at = 0.0
         self._stopping = threading.Event()
+        self._wakeup = Wakeup()
         self._watcher: threading.Thread | None = None
         self._has_searched = False
 
@@ -236,9 +241,12 @@ class Supervisor:
             Unavailable: the new Envoy did not start; it is tried again with growing delays.
         """
         with self._acting:
-            if self.running:
-                self._retire(self.running)
-            return self._launch()
+            try:
+                if self.running:
+                    self._retire(self.running)
+                return self._launch()
+            finally:
+                self._wakeup.set()  # the watch has other processes to wait for
 
     def stop(self) -> None:
         """End every Envoy, and with them all connections. One that was only found goes on: the next start decides."""
@@ -385,15 +393,26 @@ class Supervisor:
             forget_run(run.folder)
 
     def _watch(self) -> None:
-        while not self._stopping.wait(self._pause()):
+        while not self._sleep():
             try:
                 self._tick()
             except Exception:  # noqa: BLE001 - this thread keeps the door alive: it must not end
                 _log.exception("supervisor-failed")
+                self._stopping.wait(_CALM_TICK_SECONDS)
 
-    def _pause(self) -> float:
-        calm = [run.phase for run in self._runs] == [Phase.RUNNING]
-        return _CALM_TICK_SECONDS if calm else _TICK_SECONDS
+    def _sleep(self) -> bool:
+        """Wait until there may be something to do, such as the end of Envoy; return whether the watch is over."""
+        waiting, runs = select.poll(), self._runs
+        waiting.register(self._wakeup.descriptor, select.POLLIN)
+        seconds = _TICK_SECONDS
+        if [run.phase for run in runs] == [Phase.RUNNING]:
+            ended = runs[0].process.descriptor
+            seconds = _CALM_TICK_SECONDS if ended < 0 else _ASK_SECONDS
+            if ended >= 0:
+                waiting.register(ended, select.POLLIN)
+        waiting.poll(seconds * 1000)
+        self._wakeup.clear()
+        return self._stopping.is_set()
 
     def _tick(self) -> None:
         with self._acting:
@@ -451,8 +470,12 @@ class Supervisor:
 
     def _end_watch(self) -> None:
         self._stopping.set()
-        if self._watcher is not None and self._watcher is not threading.current_thread():
+        self._wakeup.set()
+        if self._watcher is threading.current_thread():
+            return
+        if self._watcher is not None:
             self._watcher.join()
+        self._wakeup.close()
 
 
 def _unwritable(error: OSError) -> Unavailable:

@@ -20,7 +20,7 @@ class Envoy:
         self.epoch = 1
         self.answers = True
 
-    def statistics(self, pattern: str = "") -> dict[str, int]:
+    def used_counters(self, pattern: str) -> dict[str, int]:
         """The counter, or no answer."""
         assert pattern == f"^{COUNTER}$"
         if not self.answers:
@@ -134,14 +134,14 @@ def test_a_slow_look_is_followed_by_a_longer_pause(scene):
     """A search of many statistics is not repeated at each heartbeat; a failure is found at the next look."""
     envoy, watch, clock, gaps = scene
     asked = []
-    answer = envoy.statistics
+    answer = envoy.used_counters
 
-    def slow(pattern=""):
+    def slow(pattern):
         asked.append(clock.now())
         clock.turn(seconds=0.1)
         return answer(pattern)
 
-    envoy.statistics = slow
+    envoy.used_counters = slow
     pass_seconds(watch, clock, 30)
     assert len(asked) == 3
     envoy.failed = 1
