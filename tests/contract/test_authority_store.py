@@ -137,7 +137,7 @@ def test_certificates_that_have_not_ended(work: UnitOfWork) -> None:
         for one in (*every, ended):
             stores.certificates.add_intended(one)
         for one in (*every[:3], ended):
-            stores.certificates.complete(one.id, sha256=digest(one.id), der=one.id.encode())
+            stores.certificates.complete(replace(one, sha256=digest(one.id), der=one.id.encode()))
     with work.read() as stores:
         first = stores.authorities.unended(NOON, "", 2)
         rest = stores.authorities.unended(NOON, first[-1].id, 2)

@@ -37,7 +37,7 @@ def stock(work: UnitOfWork) -> UnitOfWork:
             changed = {"not_after": NOON + timedelta(days=1)} if number == 5 else {}
             stores.certificates.add_intended(certificate(number, **changed))
         for number in range(2, 6):
-            stores.certificates.complete(f"crt_{number:020d}", sha256=digest(f"{number}"), der=b"%d" % number)
+            stores.certificates.complete(certificate(number, sha256=digest(f"{number}"), der=b"%d" % number))
         for number, state, reason in (
             (3, CertificateState.ON_HOLD, RevocationReason.CERTIFICATE_HOLD),
             (4, CertificateState.REVOKED, RevocationReason.KEY_COMPROMISE),
@@ -139,9 +139,28 @@ def test_an_intent_is_completed_once(stock: UnitOfWork) -> None:
         assert (found.state, found.der) == (CertificateState.VALID, b"2")
         assert stores.certificates.by_sha256(certificate(2).sha256) is None
         with refused(IntegrityError, "certificate-not-intended"):
-            stores.certificates.complete(certificate(2).id, sha256=digest("x"), der=b"x")
+            stores.certificates.complete(certificate(2, sha256=digest("x"), der=b"x"))
         with pytest.raises(NotFound):
-            stores.certificates.complete("crt_nobody", sha256=digest("y"), der=b"y")
+            stores.certificates.complete(certificate(9, sha256=digest("y"), der=b"y"))
+    with refused(IntegrityError, "certificate-not-intended"), stock.change() as stores:
+        stores.certificates.complete(certificate(1), certificate(2))
+    with stock.change() as stores:
+        intent = stores.certificates.get(certificate(1).id)
+        assert intent is not None
+        assert intent.state is CertificateState.INTENDED
+
+
+def test_a_batch_is_completed_at_once(work: UnitOfWork) -> None:
+    """Each gets its own digest and bytes; the rest of an intent is kept, whatever the given record has."""
+    made = [certificate(number) for number in (1, 2, 3)]
+    with work.change() as stores:
+        stores.certificates.add_intended(*made)
+    signed = [replace(one, sha256=digest(one.id), der=one.id.encode()) for one in made]
+    with work.change() as stores:
+        stores.certificates.complete(*(replace(one, subject_name="CN=mallory") for one in signed))
+    with work.read() as stores:
+        kept = [stores.certificates.get(one.id) for one in made]
+    assert kept == [replace(one, state=CertificateState.VALID) for one in signed]
 
 
 def test_a_state_carries_reason_and_date(stock: UnitOfWork) -> None:

@@ -30,7 +30,7 @@ def test_changes_say_what_a_certificate_is_now(work: UnitOfWork) -> None:
     with work.change() as stores:
         for number in (1, 2, 3):
             stores.certificates.add_intended(certificate(number))
-            stores.certificates.complete(f"crt_{number:020d}", sha256=digest(f"{number}"), der=b"x")
+            stores.certificates.complete(certificate(number, sha256=digest(f"{number}"), der=b"x"))
         for number, reason in REASONS.items():
             state = CertificateState.ON_HOLD if number == 2 else CertificateState.REVOKED
             stores.certificates.set_state(f"crt_{number:020d}", state, reason=reason, revoked_at=NOON)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from doorward.core.entities import TENANT, Application, PrincipalKind, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
+from doorward.stores.directory_protocols import DirectoryStore
 from doorward.stores.protocols import UnitOfWork
 from tests.support.ports import NOON
 from tests.support.records import opaque, principal, tenant
@@ -46,6 +49,42 @@ def test_principals_come_back_by_id_and_name(populated: UnitOfWork) -> None:
         assert stores.directory.by_name("alice") == ALICE
         assert stores.directory.get("per_nobody") is None
         assert stores.directory.by_name("nobody") is None
+
+
+CHANGES: dict[str, Callable[[DirectoryStore], object]] = {
+    "nothing": lambda directory: None,
+    "a principal": lambda directory: directory.add(principal("late"), NOON),
+    "a state": lambda directory: directory.set_state(ALICE.id, PrincipalState.SUSPENDED),
+    "a partner": lambda directory: directory.remove_partner("ptn_one"),
+    "a name": lambda directory: directory.set_display_name(LAMP.id, "A lamp"),
+    "a new member": lambda directory: directory.add_member("managers", LAMP.id),
+    "a member less": lambda directory: directory.remove_member("tellers", ALICE.id),
+    "a group in a group": lambda directory: directory.nest("tellers", "managers"),
+    "a group less in a group": lambda directory: directory.unnest("managers", "everyone"),
+    "a group less": lambda directory: directory.remove_group("tellers"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_was_read_ahead_is_as_always(populated: UnitOfWork, what: str) -> None:
+    """Principals with groups, more than one statement takes, and unknown ones; and each change is seen afterwards."""
+    others = [principal(f"other-{number}", partner="ptn_one") for number in range(70)]
+    wanted = [ALICE.id, "per_nobody", opaque("per", "late"), LAMP.id, *(one.id for one in others)]
+    with populated.change() as stores:
+        for one in others:
+            stores.directory.add(one, NOON)
+        stores.directory.add_group("everyone", opaque("grp", "everyone"), NOON)
+        stores.directory.nest("managers", "everyone")
+        for group, who in (("tellers", ALICE.id), ("managers", ALICE.id), ("managers", others[66].id)):
+            stores.directory.add_member(group, who)
+    with populated.change() as stores:
+        stores.directory.read_ahead([])
+        stores.directory.read_ahead(wanted)
+        CHANGES[what](stores.directory)
+        found = {one.id: one for one in stores.directory.list()}
+        for one in wanted:
+            got = stores.directory.get(one)
+            assert (got if got and got.state is not PrincipalState.REMOVED else None) == found.get(one)
 
 
 def test_the_list_is_sorted_and_by_kind(populated: UnitOfWork) -> None:

@@ -38,7 +38,7 @@ def fill(stores: Stores) -> None:
     for serial, (id_, holder) in enumerate(((OLD, PUMP), (NEW, PUMP), (OTHER, ALICE)), start=1):
         record = replace(certificate(serial), id=id_, principal_id=holder, serial=serial)
         stores.certificates.add_intended(record)
-        stores.certificates.complete(id_, sha256=record.sha256, der=b"der")
+        stores.certificates.complete(replace(record, der=b"der"))
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def line(work: UnitOfWork) -> UnitOfWork:
         for one in made:
             stores.certificates.add_intended(one)
         for one in (made[0], made[1], made[2], made[4]):
-            stores.certificates.complete(one.id, sha256=digest(one.id), der=b"signed")
+            stores.certificates.complete(replace(one, sha256=digest(one.id), der=b"signed"))
     return work
 
 
@@ -68,9 +68,11 @@ def test_the_key_of_a_revoked_certificate_is_known(line: UnitOfWork) -> None:
         stores.certificates.add_seen(
             certificate(8, spki_sha256=digest("held"), state=CertificateState.ON_HOLD)
         )
-        names = ("shared", "held", "first", "no")
-        assert [name for name in names if stores.certificates.has_revoked_key(digest(name))] == ["shared"]
-        assert not stores.certificates.has_revoked_key("")
+        names = ("shared", "held", "first", "no", *(f"other {number}" for number in range(70)))
+        keys = [*map(digest, names), ""]
+        revoked = stores.certificates.revoked_keys
+        assert revoked(keys) == revoked(keys[::-1]) == revoked(keys[:1]) == {digest("shared")}
+        assert revoked(keys[1:]) == revoked([""]) == revoked([]) == frozenset()
 
 
 def test_renewals_are_counted_by_holder_and_time(line: UnitOfWork) -> None:

@@ -58,7 +58,7 @@ def ending(work: UnitOfWork) -> UnitOfWork:
             )
             stores.certificates.add_intended(one)
             if number != 4:
-                stores.certificates.complete(one.id, sha256=digest(one.id), der=b"signed")
+                stores.certificates.complete(replace(one, sha256=digest(one.id), der=b"signed"))
         stores.certificates.set_state(
             certificate(8).id, CertificateState.REVOKED, reason=None, revoked_at=NOON
         )
@@ -92,7 +92,7 @@ def test_pages_follow_each_other(ending: UnitOfWork) -> None:
         for number in (11, 12, 13):  # three with one end
             one = certificate(number, principal_id=PEOPLE["alice"], not_after=NOON + DAY)
             stores.certificates.add_intended(one)
-            stores.certificates.complete(one.id, sha256=digest(one.id), der=b"signed")
+            stores.certificates.complete(replace(one, sha256=digest(one.id), der=b"signed"))
     with ending.read() as stores:
         whole = [one.id for one in stores.endings.list(NOON, NOON + 30 * DAY)]
         paged, after = [], ""

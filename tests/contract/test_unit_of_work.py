@@ -111,7 +111,7 @@ def test_a_reader_cannot_write(work: UnitOfWork) -> None:
             lambda: stores.applications.remove("app_one", NOON),
             lambda: stores.authorities.add(authority("root")),
             lambda: stores.certificates.add_intended(certificate(1)),
-            lambda: stores.certificates.complete("crt_one", sha256="", der=b""),
+            lambda: stores.certificates.complete(certificate(1)),
             lambda: stores.invitations.add(invitation("one")),
             lambda: stores.invitations.redeem("inv_one", "crt_one", NOON),
             lambda: stores.invitations.void("inv_one", NOON),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -187,7 +188,7 @@ def end_in_ten_days(installation: Installation, name: str, number: int) -> Certi
     )
     with services.work.change() as stores:
         stores.certificates.add_intended(record)
-        stores.certificates.complete(record.id, sha256=digest(name), der=record.der)
+        stores.certificates.complete(replace(record, sha256=digest(name)))
     return record
 
 

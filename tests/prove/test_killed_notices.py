@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def end_in_ten_days(installation: Installation, number: int) -> None:
     )
     with services.work.change() as stores:
         stores.certificates.add_intended(record)
-        stores.certificates.complete(record.id, sha256=digest(name), der=record.der)
+        stores.certificates.complete(replace(record, sha256=digest(name)))
 
 
 def waiting(installation: Installation) -> list[Notice]:

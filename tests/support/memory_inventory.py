@@ -6,7 +6,7 @@ The other stores and the unit of work are in `memory_store`.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -168,13 +168,15 @@ class MemoryCertificates(Store):
             for other in self.state.certificates.values()
         )
 
-    def complete(self, certificate_id: str, *, sha256: str, der: bytes) -> None:
-        kept = self._known(certificate_id)
-        if kept.state is not CertificateState.INTENDED:
-            raise IntegrityError("certificate-not-intended", "this certificate was completed before")
-        self.state.certificates[certificate_id] = replace(
-            kept, sha256=sha256, der=der, state=CertificateState.VALID
-        )
+    def complete(self, *certificates: CertificateRecord) -> None:
+        for one in certificates:
+            self.writable(one.tenant)
+            kept = self._known(one.id)
+            if kept.state is not CertificateState.INTENDED:
+                raise IntegrityError("certificate-not-intended", "this certificate was completed before")
+            self.state.certificates[one.id] = replace(
+                kept, sha256=one.sha256, der=one.der, state=CertificateState.VALID
+            )
 
     def assign(self, certificate_id: str, principal_id: str, authority_id: str) -> None:
         kept = replace(self._known(certificate_id), principal_id=principal_id, authority_id=authority_id)
@@ -255,10 +257,10 @@ class MemoryCertificates(Store):
         were_valid = {c.spki_sha256 for c in kept if c.state is not CertificateState.INTENDED}
         return bool(spki_sha256) and spki_sha256 in were_valid
 
-    def has_revoked_key(self, spki_sha256: str) -> bool:
+    def revoked_keys(self, spki_sha256s: Collection[str]) -> frozenset[str]:
         kept = self.state.certificates.values()
         revoked = {c.spki_sha256 for c in kept if c.state is CertificateState.REVOKED}
-        return bool(spki_sha256) and spki_sha256 in revoked
+        return frozenset(revoked.intersection(spki_sha256s) - {""})
 
     def renewed_since(self, principal_id: str, since: datetime) -> builtins.list[datetime]:
         every = self.state.certificates.values()

@@ -10,8 +10,9 @@ of a text are named, as in `:name`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from doorward.storage.connection import core_of, driver_of, open_cursor, takes_pyformat
@@ -110,3 +111,36 @@ class DriverStatement:
                 fixed={name: value for name, value in compiled.params.items() if value is not None},
             )
         return known
+
+
+_LISTED = (1, 4, 16, 64)
+"""How many values one text takes: few texts, so that the driver and the database keep each of them prepared."""
+
+
+class ListStatement:
+    """A look-up of many values of one column; `{listed}` in the SQL text stands for them, as in `id IN ({listed})`.
+
+    The last value is repeated until a text takes as many. A result may have duplicates if more than 64 values are listed.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._statements = [
+            (size, DriverStatement(text.replace("{listed}", ", ".join(f":{name}" for name in _names(size)))))
+            for size in _LISTED
+        ]
+
+    def rows(
+        self, connection: Any, listed: Collection[str], values: Mapping[str, Any]
+    ) -> Iterator[DriverRow]:
+        """Yield every row of the listed values; none if no value is listed."""
+        wanted, most = list(listed), _LISTED[-1]
+        for start in range(0, len(wanted), most):
+            part = wanted[start : start + most]
+            size, statement = next(one for one in self._statements if one[0] >= len(part))
+            part += part[-1:] * (size - len(part))
+            yield from statement.rows(connection, {**values, **dict(zip(_names(size), part, strict=True))})
+
+
+@cache
+def _names(size: int) -> tuple[str, ...]:
+    return tuple(f"listed_{place}" for place in range(size))

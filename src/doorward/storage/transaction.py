@@ -5,11 +5,11 @@ Not here: opening and ending it (`sqlite`, `postgresql`, `unit_of_work`), statem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from doorward.storage.connection import core_of
-from doorward.storage.driver_statement import DriverRow, DriverStatement
+from doorward.storage.driver_statement import DriverRow, DriverStatement, ListStatement
 
 if TYPE_CHECKING:
     from sqlalchemy.sql import Executable
@@ -67,6 +67,13 @@ class Transaction:
         """Yield the rows of a statement query, as the driver gives them, without loading all."""
         values["this_tenant"] = self.tenant
         return statement.rows(self._connection, values)
+
+    def driver_rows_of(
+        self, statement: ListStatement, listed: Collection[str], **values: Any
+    ) -> Iterator[DriverRow]:
+        """Yield the rows of all listed values, as the driver gives them."""
+        values["this_tenant"] = self.tenant
+        return statement.rows(self._connection, listed, values)
 
     def driver_value(self, statement: DriverStatement, **values: Any) -> Any:
         """Return the first column of the first row of a statement look-up, or None."""

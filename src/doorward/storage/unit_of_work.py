@@ -82,7 +82,7 @@ class SqlOutbox:
 
 
 class SqlStores:
-    """`stores.protocols.Stores`; the stores but the tenant's have no state, so each access makes a new one.
+    """`stores.protocols.Stores`; the stores but the tenant's and the directory have no state, so each access makes a new one.
 
     Stores of common commands run SQL text. The others need Core and are imported on first access.
     """
@@ -91,6 +91,7 @@ class SqlStores:
         self._transaction = transaction
         self._random = random
         self._tenants = SqlTenants(transaction)
+        self._directory = SqlDirectory(transaction)
 
     @property
     def tenants(self) -> SqlTenants:
@@ -100,7 +101,7 @@ class SqlStores:
     @property
     def directory(self) -> SqlDirectory:
         """Persons, devices, services, groups."""
-        return SqlDirectory(self._transaction)
+        return self._directory
 
     @property
     def applications(self) -> SqlApplications:

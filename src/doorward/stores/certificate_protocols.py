@@ -30,8 +30,13 @@ class CertificateStore(LineStore, Protocol):
         """Record intents before the authority's key signs; raise `IntegrityError` for a duplicate serial."""
         ...
 
-    def complete(self, certificate_id: str, *, sha256: str, der: bytes) -> None:
-        """Turn an intent into a valid certificate."""
+    def complete(self, *certificates: CertificateRecord) -> None:
+        """Turn intents into valid certificates with the digest and the bytes of these records; nothing else of an intent changes.
+
+        Raises:
+            NotFound: one was not recorded; the transaction must not be committed then.
+            IntegrityError: one was completed before; as above.
+        """
         ...
 
     def add_seen(self, certificate: CertificateRecord) -> bool:

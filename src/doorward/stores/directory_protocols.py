@@ -5,7 +5,7 @@ Not here: factors and sessions (`factor_protocols`), manufacturers' devices (`fl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +25,13 @@ class DirectoryStore(Protocol):
 
     def get(self, principal_id: str) -> Principal | None:
         """Return the principal with its groups."""
+        ...
+
+    def read_ahead(self, principal_ids: Collection[str]) -> None:
+        """Read these principals at once, so that `get` need not ask for each in this transaction.
+
+        An unknown id is no error. A change of the directory in this transaction is seen by `get` as always.
+        """
         ...
 
     def by_name(self, name: str) -> Principal | None:

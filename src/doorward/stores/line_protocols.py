@@ -7,7 +7,7 @@ Not here: SQL (storage), the rules of renewal (`authority.issuing.renewal`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -55,8 +55,8 @@ class LineStore(Protocol):
         """
         ...
 
-    def has_revoked_key(self, spki_sha256: str) -> bool:
-        """Return whether a revoked certificate, ours or a partner's, has this key; False for an empty digest."""
+    def revoked_keys(self, spki_sha256s: Collection[str]) -> frozenset[str]:
+        """Return which of these keys a revoked certificate, ours or a partner's, has; an empty digest is no key."""
         ...
 
     def renewed_since(self, principal_id: str, since: datetime) -> Sequence[datetime]:

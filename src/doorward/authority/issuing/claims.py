@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 from cryptography import x509
@@ -117,14 +118,24 @@ def entitlement_of(stores: Stores, principal_id: str, *, replaces: str = "") -> 
         RequestRefused: as `registration.require_active`.
     """
     principal = require_active(stores, principal_id)
-    profile = profile_for(principal.kind)
-    uri = render_principal_uri(require_tenant(stores).trust_domain, principal.kind, principal.name)
+    domain = require_tenant(stores).trust_domain
+    return _build_entitlement(domain, principal.kind, principal.name, principal.id, replaces)
+
+
+@lru_cache(
+    maxsize=256
+)  # a batch has 64, and examines each claim twice; what was read from the database decides
+def _build_entitlement(
+    trust_domain: str, kind: PrincipalKind, name: str, principal_id: str, replaces: str
+) -> Entitlement:
+    profile = profile_for(kind)
+    uri = render_principal_uri(trust_domain, kind, name)
     return Entitlement(
         profile=profile,
-        subject=principal.name,
+        subject=name,
         names=(x509.UniformResourceIdentifier(uri),),
         lifetime=profile.max_lifetime,
-        principal_id=principal.id,
+        principal_id=principal_id,
         replaces=replaces,
     )
 

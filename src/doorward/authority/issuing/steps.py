@@ -123,6 +123,7 @@ def _take(step: _Step, services: Services, attempts: Sequence[_Attempt]) -> None
 def _examine(services: Services, attempts: Sequence[_Attempt]) -> None:
     """Step 1."""
     with services.work.read() as stores:
+        _read_holders(stores, attempts)
         good = [one for one in attempts if _is_good(services, stores, one)]
         if good:
             context = load_signing_context(services, stores)
@@ -159,12 +160,13 @@ def _record_intents(services: Services, attempts: Sequence[_Attempt]) -> None:
         if any(one.context.authority.id != current for one in attempts):
             raise _AuthorityReplacedError  # from here on only the new one may issue (authority.rollover)
         now = services.clock.now()
+        _read_holders(stores, attempts)
+        intents = [one.intended.record for one in attempts]
         for one in attempts:
-            record = one.intended.record
             _require_same(one.claim.examine(stores, now), one.entitlement)
-            one.claim.redeem(services, stores, record)
-            _refuse_revoked_key(stores, record)
-        stores.certificates.add_intended(*(one.intended.record for one in attempts))
+            one.claim.redeem(services, stores, one.intended.record)
+        _refuse_revoked_keys(stores, intents)
+        stores.certificates.add_intended(*intents)
         intended = EventType.CERTIFICATE_INTENDED
         stores.outbox.add_all(
             [new_certificate_event(services, intended, one.intended, at=now) for one in attempts]
@@ -191,9 +193,15 @@ def _record_issued(services: Services, attempts: Sequence[_Attempt]) -> None:
     with services.work.change() as stores:
         now = services.clock.now()
         trusted = {one.id for one in trusted_issuers(stores)}
-        for one in attempts:
-            _require_wanted(services, stores, one, trusted)
-            _make_valid(stores, one)
+        _read_holders(stores, attempts)
+        for some in _list_independent(attempts):
+            for one in some:
+                _require_wanted(services, stores, one, trusted)
+            made = [one.record for one in some]
+            _refuse_revoked_keys(stores, made)
+            stores.certificates.complete(*made)
+        responses = {one.record.id: one.responses for one in attempts if not _is_silent(one)}
+        store_responses(stores, responses, now)
         stores.outbox.add_all([event for one in attempts for event in _list_events(services, one, now)])
         numbers = stores.changes.note_all(ChangeKind.CERTIFICATE, [one.record.id for one in attempts], now)
     for one, number in zip(attempts, numbers, strict=True):
@@ -214,14 +222,6 @@ def _require_wanted(services: Services, stores: Stores, one: _Attempt, trusted: 
         # was not valid yet and so not among them.
         require_active(stores, one.entitlement.principal_id)
     one.claim.settle(services, stores, one.record)
-    _refuse_revoked_key(stores, one.record)
-
-
-def _make_valid(stores: Stores, one: _Attempt) -> None:
-    record = one.record
-    stores.certificates.complete(record.id, sha256=record.sha256, der=record.der)
-    if not _is_silent(one):
-        store_responses(stores, record.id, one.responses, record.created_at)
 
 
 def _list_events(services: Services, one: _Attempt, at: datetime) -> list[Event]:
@@ -237,12 +237,34 @@ def _is_silent(one: _Attempt) -> bool:
     return one.intended.prepared.request.profile.no_revocation
 
 
-def _refuse_revoked_key(stores: Stores, record: CertificateRecord) -> None:
+def _read_holders(stores: Stores, attempts: Sequence[_Attempt]) -> None:
+    """Read the holders of a batch at once: each of its claims looks one of them up, some more than once."""
+    stores.directory.read_ahead({one.claim.holder for one in attempts})
+
+
+def _list_independent(attempts: Sequence[_Attempt]) -> list[list[_Attempt]]:
+    """Divide a batch, in its order, so that the requests of one part have different holders and different keys.
+
+    If two have one holder (and perhaps one line) or one key, the second must find the first valid when it is settled.
+    """
+    parts: list[list[_Attempt]] = []
+    seen: set[str] = set()
+    for one in attempts:
+        marks = {one.claim.holder, one.record.spki_sha256}
+        if not parts or seen & marks:
+            parts.append([])
+            seen = set()
+        parts[-1].append(one)
+        seen |= marks
+    return parts
+
+
+def _refuse_revoked_keys(stores: Stores, records: Sequence[CertificateRecord]) -> None:
     """Refuse a principal's key if a certificate with it is revoked: a thief may have it, under this or another name.
 
     A renewal refuses every key that had a certificate (renewal).
     """
-    if record.principal_id and stores.certificates.has_revoked_key(record.spki_sha256):
+    if stores.certificates.revoked_keys([one.spki_sha256 for one in records if one.principal_id]):
         raise RequestRefused(
             "key-used-before",
             "a certificate with this key was issued before, and is revoked",

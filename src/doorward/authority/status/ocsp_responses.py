@@ -151,21 +151,19 @@ def replace_responses(
 ) -> None:
     """Replace the pre-signed responses about a certificate; `responses` as for `store_responses`."""
     stores.status.forget_ocsp(certificate_id)
-    store_responses(stores, certificate_id, responses, now)
+    store_responses(stores, {certificate_id: responses}, now)
 
 
-def store_responses(
-    stores: Stores, certificate_id: str, responses: Sequence[OcspRecord], now: datetime
-) -> None:
-    """Store the pre-signed responses about a certificate that has none.
+def store_responses(stores: Stores, signed: Mapping[str, Sequence[OcspRecord]], now: datetime) -> None:
+    """Store the pre-signed responses about certificates that have none, by the ids of the certificates.
 
-    If `responses` is empty (this process has no signer), the refresh job signs them later. Until then the responder signs
-    on request, if it can.
+    If there are none for a certificate (this process has no signer), the refresh job signs them later. Until then the
+    responder signs on request, if it can.
     """
-    if responses:
-        stores.status.store_ocsp(*responses)
-    else:
-        stores.status.await_ocsp(certificate_id, now)
+    stores.status.store_ocsp(*(one for responses in signed.values() for one in responses))
+    for certificate_id, responses in signed.items():
+        if not responses:
+            stores.status.await_ocsp(certificate_id, now)
 
 
 def issuer_of_ids(stores: Stores) -> dict[tuple[str, bytes, bytes], AuthorityRecord]:

@@ -6,14 +6,14 @@ Not here: which transitions are allowed (`pki.lifecycle`).
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, NotFound
-from doorward.storage.driver_statement import DriverRow, DriverStatement
+from doorward.storage.driver_statement import DriverRow, DriverStatement, ListStatement
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import (
     from_microseconds,
@@ -57,7 +57,7 @@ _ADD = DriverStatement(
 )
 _COMPLETE = DriverStatement(
     """UPDATE certificates SET state = 'valid', sha256 = :sha256, der = :der
-    WHERE tenant = :this_tenant AND id = :of AND state = 'intended'"""
+    WHERE tenant = :tenant AND id = :of AND state = 'intended'"""
 )
 _ASSIGN = DriverStatement(
     """UPDATE certificates SET principal_id = :principal_id, authority_id = :authority_id
@@ -77,9 +77,15 @@ _REVOKED = DriverStatement(
 )
 # Not sorted: SQLite would read every certificate in the order of creation instead of these few by their index.
 _SUCCESSORS = DriverStatement(f"{_ALL} AND replaces = :replaced AND replaces <> ''")
-_WITH_KEY = "SELECT id FROM certificates WHERE tenant = :this_tenant AND spki_sha256 = :key"
-_HAS_KEY = DriverStatement(f"{_WITH_KEY} AND state <> 'intended' LIMIT 1")
-_HAS_REVOKED_KEY = DriverStatement(f"{_WITH_KEY} AND state = 'revoked' LIMIT 1")
+_HAS_KEY = DriverStatement(
+    """SELECT id FROM certificates
+    WHERE tenant = :this_tenant AND spki_sha256 = :key AND state <> 'intended' LIMIT 1"""
+)
+_REVOKED_KEYS = ListStatement(
+    # The state is in an expression, so that the planner does not choose the index of states.
+    """SELECT DISTINCT spki_sha256 FROM certificates
+    WHERE tenant = :this_tenant AND spki_sha256 IN ({listed}) AND state || '' = 'revoked'"""
+)
 _RENEWED_SINCE = DriverStatement(
     """SELECT created_at FROM certificates
     WHERE tenant = :this_tenant AND principal_id = :principal_id AND created_at >= :since AND replaces <> ''"""
@@ -137,14 +143,19 @@ class SqlCertificates:
         self._transaction.require_writable(certificate.tenant)
         return self._transaction.driver_write(_ADD, [_values(certificate)]) == 1
 
-    def complete(self, certificate_id: str, *, sha256: str, der: bytes) -> None:
-        """Make an intended certificate valid: compare and set, so it happens once."""
-        if self._transaction.driver_change(_COMPLETE, of=certificate_id, sha256=sha256, der=der):
+    def complete(self, *certificates: CertificateRecord) -> None:
+        """Make intended certificates valid: compare and set, so it happens once."""
+        rows = []
+        for one in certificates:
+            self._transaction.require_writable(one.tenant)
+            rows.append({"tenant": one.tenant, "of": one.id, "sha256": one.sha256, "der": one.der})
+        if self._transaction.driver_write(_COMPLETE, rows) == len(rows):
             return
-        if self.get(certificate_id) is None:
+        if any(self.get(one.id) is None for one in certificates):
             raise _unknown()
+        ids = ", ".join(one.id for one in certificates)
         raise IntegrityError(
-            "certificate-not-intended", f"the certificate {certificate_id} was completed before"
+            "certificate-not-intended", f"one of these certificates was completed before: {ids[:200]}"
         )
 
     def assign(self, certificate_id: str, principal_id: str, authority_id: str) -> None:
@@ -243,10 +254,10 @@ class SqlCertificates:
         """Return whether a certificate that was ever valid has this key."""
         return bool(spki_sha256) and self._transaction.driver_value(_HAS_KEY, key=spki_sha256) is not None
 
-    def has_revoked_key(self, spki_sha256: str) -> bool:
-        """Return whether a revoked certificate has this key."""
-        found = spki_sha256 and self._transaction.driver_value(_HAS_REVOKED_KEY, key=spki_sha256)
-        return bool(found)
+    def revoked_keys(self, spki_sha256s: Collection[str]) -> frozenset[str]:
+        """Return which of these keys a revoked certificate has."""
+        rows = self._transaction.driver_rows_of(_REVOKED_KEYS, [one for one in spki_sha256s if one])
+        return frozenset(key for (key,) in rows)
 
     def renewed_since(self, principal_id: str, since: datetime) -> builtins.list[datetime]:
         """Return when each renewal of this principal since then was recorded, oldest first."""

@@ -6,13 +6,13 @@ Not here: which changes of state are allowed (`directory.principals`).
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 
 from doorward.core.entities import Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import NotFound, RequestRefused
-from doorward.storage.driver_statement import DriverRow, DriverStatement
+from doorward.storage.driver_statement import DriverRow, DriverStatement, ListStatement
 from doorward.storage.transaction import Transaction
 from doorward.storage.values import from_microseconds, from_word, to_microseconds
 from doorward.stores.group_graph import GroupGraph
@@ -46,6 +46,10 @@ _INSIDE = """WITH RECURSIVE inside (group_id) AS (
 _IN_GROUP = """AND p.id IN (SELECT i.principal_id FROM group_members AS i
     WHERE i.group_id IN (SELECT group_id FROM inside))"""
 _BY_ID = DriverStatement(f"{_PRINCIPALS} AND p.id = :id ORDER BY g.name")
+# The tenant is in an expression, so that SQLite reads these principals by id instead of all in the order of names.
+_BY_IDS = ListStatement(
+    f"{_FROM_PRINCIPALS} WHERE p.tenant || '' = :this_tenant AND p.id IN ({{listed}}) ORDER BY g.name"
+)
 _BY_NAME = DriverStatement(f"{_PRINCIPALS} AND p.name = :name AND p.state <> 'removed' ORDER BY g.name")
 _LIST = DriverStatement(f"{_PRINCIPALS} AND p.state <> 'removed' ORDER BY p.name, g.name")
 _LIST_KIND = DriverStatement(
@@ -167,15 +171,16 @@ class SqlTenants:
 
 
 class SqlDirectory:
-    """`stores.directory_protocols.DirectoryStore`."""
+    """`stores.directory_protocols.DirectoryStore`; one for each transaction, because it keeps what was read ahead."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
+        self._ahead: dict[str, Principal] = {}
 
     def add(self, principal: Principal, created_at: datetime) -> None:
         """Add a principal, and add it to its groups."""
         self._transaction.require_writable(principal.tenant)
-        added = self._transaction.driver_change(
+        added = self._change(
             _ADD,
             id=principal.id,
             kind=principal.kind.value,
@@ -192,7 +197,12 @@ class SqlDirectory:
 
     def get(self, principal_id: str) -> Principal | None:
         """Return the principal with its groups."""
-        return self._only(_BY_ID, id=principal_id)
+        return self._ahead.get(principal_id) or self._only(_BY_ID, id=principal_id)
+
+    def read_ahead(self, principal_ids: Collection[str]) -> None:
+        """Read these principals at once."""
+        rows = self._transaction.driver_rows_of(_BY_IDS, principal_ids)
+        self._ahead = {one.id: one for one in _principals(rows, self.enclosing)}
 
     def by_name(self, name: str) -> Principal | None:
         """Return the principal of that name that is not removed."""
@@ -212,12 +222,12 @@ class SqlDirectory:
             holder = self.by_name(known.name)
             if holder is not None and holder.id != principal_id:
                 raise RequestRefused("name-taken", f"the name {known.name} is in use", hint=_TAKEN)
-        if not self._transaction.driver_change(_SET_STATE, of=principal_id, state=state.value):
+        if not self._change(_SET_STATE, of=principal_id, state=state.value):
             raise _unknown_principal()
 
     def set_display_name(self, principal_id: str, display_name: str) -> None:
         """Set the display name."""
-        if not self._transaction.driver_change(_SET_DISPLAY_NAME, of=principal_id, text=display_name):
+        if not self._change(_SET_DISPLAY_NAME, of=principal_id, text=display_name):
             raise _unknown_principal()
 
     def members(self, group: str) -> builtins.list[Principal]:
@@ -230,9 +240,9 @@ class SqlDirectory:
         group_id = self._transaction.driver_value(_GROUP, name=group)
         if group_id is None:
             return False
-        self._transaction.driver_change(_REMOVE_MEMBERS, of=group_id)
-        self._transaction.driver_change(_REMOVE_NESTINGS, of=group_id)
-        return self._transaction.driver_change(_REMOVE_GROUP, of=group_id) == 1
+        self._change(_REMOVE_MEMBERS, of=group_id)
+        self._change(_REMOVE_NESTINGS, of=group_id)
+        return self._change(_REMOVE_GROUP, of=group_id) == 1
 
     def knows_removed(self, name: str, partner_id: str) -> bool:
         """Return whether a principal of that name and that partner was removed."""
@@ -240,12 +250,12 @@ class SqlDirectory:
 
     def remove_partner(self, partner_id: str) -> int:
         """Mark every principal of a partner as removed."""
-        return self._transaction.driver_change(_REMOVE_PARTNER, of=partner_id)
+        return self._change(_REMOVE_PARTNER, of=partner_id)
 
     def add_group(self, name: str, group_id: str, created_at: datetime) -> None:
         """Add a group."""
         at = to_microseconds(created_at)
-        if not self._transaction.driver_change(_ADD_GROUP, id=group_id, name=name, created_at=at):
+        if not self._change(_ADD_GROUP, id=group_id, name=name, created_at=at):
             raise RequestRefused(
                 "name-taken",
                 f"the group {name} exists already",
@@ -263,12 +273,12 @@ class SqlDirectory:
     def add_member(self, group: str, principal_id: str) -> bool:
         """Put a principal into a group."""
         group_id = self._known(group, principal_id)
-        return self._transaction.driver_change(_ADD_MEMBER, member=principal_id, of=group_id) == 1
+        return self._change(_ADD_MEMBER, member=principal_id, of=group_id) == 1
 
     def remove_member(self, group: str, principal_id: str) -> bool:
         """Take a principal out of a group."""
         group_id = self._known(group, principal_id)
-        return self._transaction.driver_change(_REMOVE_MEMBER, member=principal_id, of=group_id) == 1
+        return self._change(_REMOVE_MEMBER, member=principal_id, of=group_id) == 1
 
     def nestings(self) -> builtins.list[tuple[str, str]]:
         """Return which group lies directly in which."""
@@ -284,12 +294,17 @@ class SqlDirectory:
     def nest(self, inner: str, outer: str) -> bool:
         """Put a group into a group."""
         inside, around = self._group_id(inner), self._group_id(outer)
-        return self._transaction.driver_change(_NEST, inside=inside, around=around) == 1
+        return self._change(_NEST, inside=inside, around=around) == 1
 
     def unnest(self, inner: str, outer: str) -> bool:
         """Take a group out of a group."""
         inside, around = self._group_id(inner), self._group_id(outer)
-        return self._transaction.driver_change(_UNNEST, inside=inside, around=around) == 1
+        return self._change(_UNNEST, inside=inside, around=around) == 1
+
+    def _change(self, statement: DriverStatement, **values: object) -> int:
+        """Change the directory; what was read ahead is not used any more."""
+        self._ahead = {}
+        return self._transaction.driver_change(statement, **values)
 
     def _only(self, statement: DriverStatement, **values: str) -> Principal | None:
         found = _principals(self._transaction.driver_rows(statement, **values), self.enclosing)

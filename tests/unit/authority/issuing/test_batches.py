@@ -24,9 +24,11 @@ from doorward.authority.issuing import (
     issue,
     issue_each,
 )
-from doorward.core.certificate import CertificateState
+from doorward.authority.revocation import revoke
+from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import MalformedInput, NotFound, RequestRefused, Unavailable
 from doorward.directory.inviting import InvitationClaim, invite
+from doorward.pki.csr import build_csr
 from doorward.stores.protocols import Stores
 from doorward.stores.records import CertificateFilter, CertificateRecord
 from doorward.stores.services import Services
@@ -118,6 +120,30 @@ def test_one_line_in_a_batch_has_one_successor(world: World, keys: str, outcome:
     assert isinstance(first, Issued)
     assert states(world).count(CertificateState.VALID) == 2
     assert not isinstance(second, AlreadyRenewed) or second.record == first.record
+
+
+def test_one_key_in_a_batch_is_renewed_to_once(world: World):
+    """Two holders renew with one new key: the second learns in the last step that the first has it."""
+    held = [world.issue(name) for name in ("sensor-1", "ledger")]
+    claims = [RenewalClaim(actor=OPERATOR, certificate=one.record) for one in held]
+    request = world.csr()
+    assert codes(issue_each(world.services, [(request, one) for one in claims])) == [
+        "issued",
+        "key-used-before",
+    ]
+    assert states(world).count(CertificateState.VALID) == 3
+
+
+def test_one_revoked_key_in_a_batch_is_refused_alone(world: World):
+    """Its neighbours, before and after it, are issued; the refused one leaves no intent."""
+    held = world.issue("sensor-1")
+    revoke(world.services, held.record.id, RevocationReason.KEY_COMPROMISE, OPERATOR)
+    names = ["alice", "bob", "carol", "sensor-1", "ledger"]
+    wanted = [(world.csr(), world.claim(name)) for name in names]
+    wanted[2] = (build_csr(held.key, "carol"), world.claim("carol"))
+    found = codes(issue_each(world.services, wanted))
+    assert found == ["issued", "issued", "key-used-before", "issued", "issued"]
+    assert Counter(states(world)) == Counter([CertificateState.VALID] * 4 + [CertificateState.REVOKED])
 
 
 @pytest.mark.parametrize("step", ["examine", "redeem", "settle"])

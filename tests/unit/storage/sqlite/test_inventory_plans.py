@@ -85,6 +85,22 @@ LOOK_UPS: dict[str, tuple[Callable[[Stores], object], str]] = {
         lambda stores: stores.certificates.successors("crt_1"),
         "certificates USING INDEX ix_certificates_replaces (replaces=? AND tenant=?)",
     ),
+    "a revoked key": (
+        lambda stores: stores.certificates.revoked_keys(["a"]),
+        "certificates USING INDEX ix_certificates_key (spki_sha256=? AND tenant=?)",
+    ),
+    "revoked keys of a batch": (
+        lambda stores: stores.certificates.revoked_keys([f"{number}" for number in range(64)]),
+        "certificates USING INDEX ix_certificates_key (spki_sha256=? AND tenant=?)",
+    ),
+    "the holder of one request": (
+        lambda stores: stores.directory.read_ahead(["per_1"]),
+        "p USING INDEX sqlite_autoindex_principals_1 (id=?)",
+    ),
+    "the holders of a batch": (
+        lambda stores: stores.directory.read_ahead([f"per_{number}" for number in range(64)]),
+        "p USING INDEX sqlite_autoindex_principals_1 (id=?)",
+    ),
     "those of a rollover": (
         lambda stores: stores.authorities.unended(NOON, AFTER, 9),
         "certificates USING INDEX sqlite_autoindex_certificates_1 (id>?)",
