@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -62,7 +62,14 @@ def render_moment(moment: datetime) -> str:
     Raises:
         MalformedInput: `event-malformed`: the datetime is naive or not UTC.
     """
-    require_utc(moment)
+    if moment.tzinfo is not UTC:
+        require_utc(moment)
+        moment = moment.replace(tzinfo=UTC)  # otherwise one of another zone could equal it, and get its text
+    return _render_utc(moment)
+
+
+@lru_cache(maxsize=64)  # the events of a batch have the same moment, and its certificates the same dates
+def _render_utc(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 

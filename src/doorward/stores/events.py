@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from doorward.audit.events import MAX_PUBLIC_CHARACTERS, Event, EventType, build_event
 from doorward.audit.fitting import fit_data, fit_personal
 from doorward.core.entities import TENANT
+from doorward.core.errors import MalformedInput
 from doorward.stores.services import Services
 
 Public = Mapping[str, str | int | bool | datetime | Sequence[str]]
@@ -29,16 +31,17 @@ def new_event(
     at: datetime | None = None,
 ) -> Event:
     """Return an event of this moment (or of `at`). An empty value means unknown and is left out."""
-    return build_event(
+    build = partial(
+        build_event,
         id=services.new_id("evt"),
         type=kind,
         at=services.clock.now() if at is None else at,
         tenant=TENANT,
         actor=actor,
-        data=fit_data(
-            kind,
-            {name: value for name, value in data.items() if value not in ("", ())},
-            MAX_PUBLIC_CHARACTERS,
-        ),
-        personal=fit_personal({name: value for name, value in (personal or {}).items() if value}),
     )
+    known = {name: value for name, value in data.items() if value not in ("", ())}
+    about = {name: value for name, value in (personal or {}).items() if value}
+    try:
+        return build(data=known, personal=about)  # nearly every event fits as it is, and is checked once
+    except MalformedInput:
+        return build(data=fit_data(kind, known, MAX_PUBLIC_CHARACTERS), personal=fit_personal(about))
