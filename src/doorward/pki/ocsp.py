@@ -9,6 +9,7 @@ issuer is answered `unauthorized`), RFC 9654 section 2.1 (nonce lengths).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -22,7 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from doorward.core.certificate import CertificateState, RevocationReason
 from doorward.core.errors import IntegrityError, MalformedInput, RequestRefused
-from doorward.core.ports import PrivateKey, PublicKey
+from doorward.core.ports import PrivateKey
 from doorward.pki.der import (
     NULL,
     encode,
@@ -35,7 +36,7 @@ from doorward.pki.der import (
     encode_sequence,
 )
 from doorward.pki.keys import check_public_key, encode_key_bits, encode_public_key
-from doorward.pki.signing import sign_without_verifying
+from doorward.pki.signing import bind_key, encode_algorithm, sign_without_verifying
 
 REQUEST_LIMIT = 8 * 1024
 """Bytes. An unsigned request has about 100; a signed one with its chain some thousand."""
@@ -44,6 +45,7 @@ _NONCE_LENGTHS = range(1, 128 + 1)  # RFC 9654: 0 and more than 128 octets MUST 
 _SERIAL_BITS = 160  # twenty octets; no certificate has a longer serial number
 _BASIC = encode_oid("1.3.6.1.5.5.7.48.1.1")
 _NONCE = encode_oid("1.3.6.1.5.5.7.48.1.2")
+_SUCCESSFUL = encode_enumerated(0)
 _SHA1 = "sha1"
 _SHA256 = "sha256"
 _HASH_ALGORITHMS = {
@@ -131,14 +133,15 @@ class UpdateWindow:
 class OcspResponder:
     """The responder of one issuing CA; made by `build_responder`.
 
-    `ids` are the (hash name, issuer name hash, issuer key hash) that clients may ask with.
+    `ids` are the (hash name, issuer name hash, issuer key hash) that clients may ask with. `sign` and `algorithm` are the
+    signature by its key, which is compared with its certificate when the responder is built.
     """
 
     ids: frozenset[tuple[str, bytes, bytes]]
     responder_id: bytes
     certificates: bytes
-    public_key: PublicKey
-    key: PrivateKey
+    sign: Callable[[bytes], bytes]
+    algorithm: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,8 +184,8 @@ def build_responder(
         ids=frozenset((word, _digest(word, name), _digest(word, bits)) for word in _HASH_ALGORITHMS),
         responder_id=encode_explicit(2, encode_octets(_digest(_SHA1, encode_key_bits(public)))),
         certificates=certificates,
-        public_key=public,
-        key=key,
+        sign=bind_key(key),
+        algorithm=encode_algorithm(public),
     )
 
 
@@ -237,19 +240,23 @@ def sign_response(
     asked = (question.hash_name, question.issuer_name_hash, question.issuer_key_hash)
     if asked not in responder.ids:
         raise RequestRefused("ocsp-unauthorized", "this responder does not answer for that issuer")
-    return _sign(question, status, responder, window)
+    extensions = b""
+    if question.nonce is not None:
+        extension = encode_sequence(_NONCE, encode_octets(encode_octets(question.nonce)))
+        extensions = encode_explicit(1, encode_sequence(extension))
+    certificate_id = encode_sequence(_encode_issuer(*asked), encode_integer(question.serial))
+    return _sign(certificate_id, _encode_status(status), responder, window, extensions)
 
 
 def presign_responses(
     serial: int, status: OcspStatus, *, responder: OcspResponder, window: UpdateWindow
 ) -> PresignedResponses:
     """Return the responses about one certificate for clients that send no nonce, in DER."""
-    signed: dict[str, bytes] = {}
-    for word, name_hash, key_hash in responder.ids:
-        question = OcspRequest(
-            hash_name=word, issuer_name_hash=name_hash, issuer_key_hash=key_hash, serial=serial, nonce=None
-        )
-        signed[word] = _sign(question, status, responder, window)
+    number, state = encode_integer(serial), _encode_status(status)
+    signed = {
+        issuer[0]: _sign(encode_sequence(_encode_issuer(*issuer), number), state, responder, window)
+        for issuer in responder.ids
+    }
     return PresignedResponses(sha1=signed[_SHA1], sha256=signed[_SHA256])
 
 
@@ -291,22 +298,20 @@ def _read_nonce(extensions: list[x509.Extension[x509.ExtensionType]]) -> bytes |
     return nonce
 
 
-def _sign(question: OcspRequest, status: OcspStatus, responder: OcspResponder, window: UpdateWindow) -> bytes:
-    """Return OCSPResponse { successful, BasicOCSPResponse }."""
-    certificate_id = encode_sequence(
-        _encode_issuer(question.hash_name, question.issuer_name_hash, question.issuer_key_hash),
-        encode_integer(question.serial),
-    )
+def _sign(
+    certificate_id: bytes,
+    status: bytes,
+    responder: OcspResponder,
+    window: UpdateWindow,
+    extensions: bytes = b"",
+) -> bytes:
+    """Return OCSPResponse { successful, BasicOCSPResponse }; the arguments in bytes are DER."""
     produced_at, validity = _encode_window(window)
-    single = encode_sequence(certificate_id, _encode_status(status), validity)
-    extensions = b""
-    if question.nonce is not None:
-        extension = encode_sequence(_NONCE, encode_octets(encode_octets(question.nonce)))
-        extensions = encode_explicit(1, encode_sequence(extension))
+    single = encode_sequence(certificate_id, status, validity)
     body = encode_sequence(responder.responder_id, produced_at, encode_sequence(single), extensions)
-    basic = sign_without_verifying(body, responder.key, responder.public_key, responder.certificates)
+    basic = sign_without_verifying(body, responder.sign, responder.algorithm, responder.certificates)
     answer = encode_sequence(_BASIC, encode_octets(basic))
-    return encode_sequence(encode_enumerated(0), encode_explicit(0, answer))
+    return encode_sequence(_SUCCESSFUL, encode_explicit(0, answer))
 
 
 @lru_cache(maxsize=32)  # two for each of our issuing CAs: `responder.ids` was compared before

@@ -6,11 +6,15 @@ Standard: RFC 5280 section 4.1.1, RFC 5758 section 3.2, RFC 8410 section 3, RFC 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from doorward.core.errors import IntegrityError
 from doorward.core.ports import PrivateKey, PublicKey
@@ -58,24 +62,45 @@ def sign_structure(body: bytes, key: PrivateKey, expected: PublicKey) -> bytes:
     return encode_sequence(body, encode_algorithm(expected), encode_bits(signature))
 
 
-def sign_without_verifying(body: bytes, key: PrivateKey, public: PublicKey, trailer: bytes) -> bytes:
+def sign_without_verifying(
+    body: bytes, sign: Callable[[bytes], bytes], algorithm: bytes, trailer: bytes
+) -> bytes:
     """Return SEQUENCE { body, signatureAlgorithm, signature, trailer } without verifying the signature.
 
     Only for OCSP responses: there are many, they live for minutes, and the caller has compared the keys once.
     Verifying each would take three times as long as signing.
+
+    Args:
+        body: the part to be signed, DER.
+        sign: the result of `bind_key`.
+        algorithm: the result of `encode_algorithm` for the same key.
+        trailer: what follows the signature, DER.
     """
-    return encode_sequence(body, encode_algorithm(public), encode_bits(sign_raw(body, key)), trailer)
+    return encode_sequence(body, algorithm, encode_bits(sign(body)), trailer)
 
 
 def sign_raw(body: bytes, key: PrivateKey) -> bytes:
     """Return the signature itself: DER for ECDSA, PKCS#1 v1.5 with SHA-256 for RSA."""
+    return bind_key(key)(body)
+
+
+def bind_key(key: PrivateKey) -> Callable[[bytes], bytes]:
+    """Return `sign_raw` with this key: who signs often asks for the kind of the key only once."""
     match key:
         case EllipticCurvePrivateKey():
-            return key.sign(body, ec.ECDSA(choose_hash(key)))
+            return partial(_sign_with_curve, key, ec.ECDSA(choose_hash(key)))
         case Ed25519PrivateKey():
-            return key.sign(body)
+            return key.sign
         case _:
-            return key.sign(body, padding.PKCS1v15(), hashes.SHA256())
+            return partial(_sign_with_rsa, key)
+
+
+def _sign_with_curve(key: EllipticCurvePrivateKey, algorithm: ec.ECDSA, body: bytes) -> bytes:
+    return key.sign(body, algorithm)
+
+
+def _sign_with_rsa(key: RSAPrivateKey, body: bytes) -> bytes:
+    return key.sign(body, padding.PKCS1v15(), hashes.SHA256())
 
 
 def verify_raw(signature: bytes, body: bytes, key: PublicKey) -> None:

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from doorward.core.errors import IntegrityError
 from doorward.core.ports import KeyKind
-from doorward.pki.signing import encode_algorithm, sign_structure, sign_without_verifying
+from doorward.pki.signing import bind_key, encode_algorithm, sign_structure, sign_without_verifying
 from tests.support.certificates.issuing import cached_key
 from tests.support.refusals import refused
 
@@ -68,7 +68,9 @@ def test_a_broken_signature_does_not_leave():
 
 def test_an_answer_carries_its_trailer():
     """The certificates of an OCSP answer follow the signature."""
+    trailer = b"\xa0\x02\x30\x00"
     key = cached_key()
-    assert sign_without_verifying(BODY, key, key.public_key(), b"\xa0\x02\x30\x00").endswith(
-        b"\xa0\x02\x30\x00"
-    )
+    algorithm = encode_algorithm(key.public_key())
+    signed = sign_without_verifying(BODY, bind_key(key), algorithm, trailer)
+    assert signed.endswith(trailer)
+    assert BODY + algorithm in signed
