@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from doorward.core.errors import IntegrityError
-from doorward.stores.crl_pieces import PIECE_BYTES, split_crl
+from doorward.stores.crl_pieces import PIECE_BYTES, count_pieces, split_crl
 from doorward.stores.protocols import UnitOfWork
 from tests.contract.conftest import POSTGRESQL, open_empty
 from tests.support.ports import CountingNotifier
@@ -142,3 +142,9 @@ def test_a_damaged_crl_is_not_handed_out(
                 stores.status.crl(ISSUER)
             with refused(IntegrityError, "crl-damaged"):
                 stores.status.check_crl(ISSUER)
+
+
+@pytest.mark.parametrize("length", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES])
+def test_pieces_are_counted_as_they_are_split(length: int) -> None:
+    """An empty CRL has one piece."""
+    assert count_pieces(bytes(length)) == len(split_crl(bytes(length)))

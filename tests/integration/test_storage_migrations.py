@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sqlite3
@@ -19,6 +20,7 @@ from doorward.storage.migrating import upgrade_to
 from doorward.storage.schema import metadata
 from doorward.storage.schema_versions import HEAD, migrate
 from doorward.storage.sqlite.database import SqliteDatabase
+from doorward.stores.partner_records import EvidenceKind
 from tests.support.certificates.issuing import toy_ca
 from tests.support.sql_store import sql_work
 
@@ -173,3 +175,30 @@ def test_crls_are_kept_in_pieces(tmp_path: Path) -> None:
     assert part is not None
     assert (full.number, full.through_seq, full.der) == (7, 3, long)
     assert (part.number, part.der) == (8, b"short")
+
+
+def test_long_crls_of_partners_are_kept_in_pieces(tmp_path: Path) -> None:
+    """Each is the same after the migration, also if two rows have it; a short one, and a damaged one, stay in their rows."""
+    path = tmp_path / "older.db"
+    long = bytes(range(256)) * 3000
+    digest = hashlib.sha256(long).hexdigest()
+    rows = {"a": (long, digest), "b": (long, digest), "c": (b"short", "of the short one"), "d": (long, "0")}
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        upgrade_to(connection, "0024")
+        add = text(
+            "INSERT INTO evidence (partner_id, kind, source, about, tenant, try_at, sha256, etag, failures, problem, unusable, der) "
+            f"VALUES ('ptn_1', 'crl', :source, '', '{TENANT}', 1, :sha256, '', 0, '', false, :der)"
+        )
+        for source, (der, sha256) in rows.items():
+            connection.execute(add, {"source": source, "sha256": sha256, "der": der})
+        upgrade_to(connection, HEAD)
+        inline = connection.execute(text("SELECT source FROM evidence WHERE length(der) > 0 ORDER BY source"))
+        assert [source for (source,) in inline] == ["c", "d"]
+    engine.dispose()
+    with closing(SqliteDatabase(path)) as database, sql_work(database).change() as stores:
+        for source, (der, sha256) in rows.items():
+            found = stores.evidence.get("ptn_1", EvidenceKind.CRL, source, "")
+            assert found is not None
+            assert (found.der, found.sha256) == (der, sha256)
+        assert stores.evidence.unused_pieces() == []

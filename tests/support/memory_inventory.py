@@ -85,6 +85,7 @@ class State:
     orders: dict[str, OrderRecord] = field(default_factory=dict)
     crls: dict[tuple[str, str], CrlRecord] = field(default_factory=dict)
     crl_pieces: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    evidence_pieces: dict[tuple[str, int], bytes] = field(default_factory=dict)
     status_changes: dict[tuple[str, int], int] = field(default_factory=dict)
     crl_bases: dict[tuple[str, str, int], CrlBase] = field(default_factory=dict)
     ocsp: dict[tuple[str, str], OcspRecord] = field(default_factory=dict)

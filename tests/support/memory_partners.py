@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from doorward.core.errors import NotFound, RequestRefused
+from doorward.stores.crl_pieces import PIECE_BYTES, CrlPiece, split_crl
 from doorward.stores.partner_records import (
     EvidenceKind,
     EvidenceRecord,
@@ -87,6 +88,10 @@ class MemoryEvidence(Store):
     def get(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> EvidenceRecord | None:
         return self.state.evidence.get((partner_id, kind.value, source, about))
 
+    def digest(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> str | None:
+        found = self.get(partner_id, kind, source, about)
+        return None if found is None else found.sha256
+
     def list(self, partner_id: str) -> list[EvidenceRecord]:
         kept = sorted(self.state.evidence.items())
         return [replace(one, der=b"") for _, one in kept if one.partner_id == partner_id]
@@ -125,6 +130,22 @@ class MemoryEvidence(Store):
     def store(self, evidence: EvidenceRecord) -> None:
         key = (evidence.partner_id, evidence.kind.value, evidence.source, evidence.about)
         self.writable(evidence.tenant).evidence[key] = evidence
+        if len(evidence.der) > PIECE_BYTES:
+            self.add_pieces(split_crl(evidence.der))
+
+    def add_pieces(self, pieces: Sequence[CrlPiece]) -> None:
+        self.writable().evidence_pieces.update({(one.sha256, one.number): one.content for one in pieces})
+
+    def forget_pieces(self, sha256: str, most: int) -> int:
+        kept = self.writable().evidence_pieces
+        gone = sorted(one for one in kept if one[0] == sha256 and sha256 in self.unused_pieces())[:most]
+        for one in gone:
+            del kept[one]
+        return len(gone)
+
+    def unused_pieces(self) -> builtins.list[str]:
+        used = {one.sha256 for one in self.state.evidence.values()}
+        return sorted({sha256 for sha256, _ in self.state.evidence_pieces} - used)
 
     def forget(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> None:
         self.writable().evidence.pop((partner_id, kind.value, source, about), None)

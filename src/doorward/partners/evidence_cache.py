@@ -81,7 +81,7 @@ class EvidenceCache:
                     continue
                 known = _find_loaded(before, one)
                 body = b"" if known else self._read(one)
-                if not known and not body:  # removed since it was listed; the next change loads again
+                if body is None:  # removed since it was listed; the next change loads again
                     continue
                 if one.kind is EvidenceKind.CRL:
                     crl = known if isinstance(known, Crl) else _parse(body)
@@ -90,6 +90,8 @@ class EvidenceCache:
                         crl = before.by_source.get(one.source) if before else None  # the last good one stays
                     if crl is not None:
                         crls[crl.sha256] = by_source[one.source] = crl
+                elif not known and not body:
+                    unusable.add((one.kind, one.source, one.about))
                 else:
                     bodies[one.sha256] = known if isinstance(known, bytes) else body
                     responses[one.about] = (*responses.get(one.about, ()), bodies[one.sha256])
@@ -136,10 +138,11 @@ class EvidenceCache:
                 added_urls,
             )
 
-    def _read(self, one: EvidenceRecord) -> bytes:
+    def _read(self, one: EvidenceRecord) -> bytes | None:
+        """Return the bytes of a row, which are empty if they are damaged, and so unusable; None if it was changed since."""
         with self._work.read() as stores:
             found = stores.evidence.get(one.partner_id, one.kind, one.source, one.about)
-        return found.der if found is not None and found.sha256 == one.sha256 else b""
+        return found.der if found is not None and found.sha256 == one.sha256 else None
 
 
 def _find_loaded(before: _Loaded | None, one: EvidenceRecord) -> Crl | bytes | None:

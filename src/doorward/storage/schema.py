@@ -316,10 +316,20 @@ evidence = Table(
     Column("failures", Integer, nullable=False),
     Column("problem", Text, nullable=False),
     Column("unusable", Boolean, nullable=False),
-    Column("der", LargeBinary, nullable=False),
+    Column("der", LargeBinary, nullable=False),  # empty if it is in pieces
     closed_list("kind", EvidenceKind),
 )
 Index("ix_evidence_due", evidence.c.tenant, evidence.c.try_at)
+Index("ix_evidence_sha256", evidence.c.tenant, evidence.c.sha256)
+
+evidence_pieces = Table(
+    "evidence_pieces",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
 
 revocations_seen = Table(
     "revocations_seen",

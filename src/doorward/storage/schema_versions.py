@@ -42,6 +42,7 @@ REVISIONS = (
     "0022",
     "0023",
     "0024",
+    "0025",
 )
 """Every revision, oldest first, so that Doorward recognises an older schema at start without reading the migrations.
 

@@ -32,6 +32,11 @@ def split_crl(der: bytes) -> list[CrlPiece]:
     return [CrlPiece(digest, number, der[start : start + PIECE_BYTES]) for number, start in enumerate(starts)]
 
 
+def count_pieces(der: bytes) -> int:
+    """Return how many pieces a CRL has, without computing its digest."""
+    return max(1, -(-len(der) // PIECE_BYTES))
+
+
 def batch_pieces(pieces: Iterable[CrlPiece]) -> Iterator[Sequence[CrlPiece]]:
     """Yield pieces that are stored together: at most `PIECE_BYTES` in all."""
     batch: list[CrlPiece] = []

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from doorward.stores.crl_pieces import CrlPiece
     from doorward.stores.partner_records import (
         EvidenceKind,
         EvidenceRecord,
@@ -68,7 +69,11 @@ class EvidenceStore(Protocol):
     """CRLs and OCSP responses of partners. The key of a row is partner, kind, source and certificate."""
 
     def get(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> EvidenceRecord | None:
-        """Return the row with this key."""
+        """Return the row with this key; with an empty `der` if it is long, and is not stored as it was."""
+        ...
+
+    def digest(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> str | None:
+        """Return the SHA-256 of the row with this key, without reading the evidence; None if there is no row."""
         ...
 
     def list(self, partner_id: str) -> list[EvidenceRecord]:
@@ -107,7 +112,19 @@ class EvidenceStore(Protocol):
         ...
 
     def store(self, evidence: EvidenceRecord) -> None:
-        """Insert or replace."""
+        """Insert or replace. The pieces of a long CRL are stored too, unless they were added before."""
+        ...
+
+    def add_pieces(self, pieces: Sequence[CrlPiece]) -> None:
+        """Add pieces of a CRL that is stored later; those that are there already are left."""
+        ...
+
+    def forget_pieces(self, sha256: str, most: int) -> int:
+        """Remove pieces of a CRL that is in no row, at most so many; return how many."""
+        ...
+
+    def unused_pieces(self) -> builtins.list[str]:
+        """Return the SHA-256 of every CRL that has pieces and is in no row."""
         ...
 
     def forget(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> None:

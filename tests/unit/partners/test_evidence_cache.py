@@ -163,6 +163,22 @@ def test_unusable_evidence_is_known(world: World) -> None:
     assert evidence_index.has_unusable(ALICE.parsed, anchor.parsed)
 
 
+def test_a_crl_that_is_not_stored_as_it_was_is_unusable(world: World) -> None:
+    """Its row has no bytes, and a digest: the certificates that it may cover are refused; the last good one stays."""
+    evidence_cache = EvidenceCache(world.work)
+    named = certify("carol", ISSUER, ca=False, extra=[crl_at("http://c.example/crl")])
+    store(world, records.evidence("west", "http://c.example/crl", der=b""))
+    answer = {"kind": EvidenceKind.OCSP, "about": BOB.parsed.sha256}
+    store(world, records.evidence("west", "http://c.example/", der=b"", **answer))
+    assert evidence_cache.load(WEST)
+    evidence_index = evidence_cache.of(WEST)
+    assert [evidence_index.has_unusable(one.parsed) for one in (named, BOB, ALICE)] == [True, True, False]
+    assert len(lists(evidence_cache)) == 2
+    store(world, records.evidence("west", "http://b.example/crl", der=b""))
+    assert evidence_cache.load(WEST)
+    assert len(lists(evidence_cache)) == 2
+
+
 def test_a_list_that_was_named_by_hand_may_be_about_everybody(world: World) -> None:
     """An unusable CRL that the operator added makes every status unknown."""
     evidence_cache = EvidenceCache(world.work)

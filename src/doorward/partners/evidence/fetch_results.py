@@ -33,6 +33,7 @@ from doorward.partners.evidence.failures import (
     random_fraction,
 )
 from doorward.partners.evidence.leasing import FetchTask, certificate_and_issuer
+from doorward.partners.evidence.pieces import forget_pieces, store_pieces
 from doorward.partners.evidence.recorded_revocations import (
     RevocationUpdate,
     update_from_crl,
@@ -41,6 +42,7 @@ from doorward.partners.evidence.recorded_revocations import (
 )
 from doorward.partners.evidence.sources import CERTIFICATES_AT_ONCE
 from doorward.partners.trust import find_issuer, parse_if_sound, trust_of
+from doorward.stores.crl_pieces import PIECE_BYTES
 from doorward.stores.partner_records import (
     EvidenceKind,
     EvidenceRecord,
@@ -60,10 +62,6 @@ from doorward.wire.pem_crl import decode_pem_crl
 
 LISTS_BYTES = 128 * 1024 * 1024
 """Of all CRLs of one partner. Concurrent fetches may exceed it, each by its own limit at most."""
-
-
-LARGE_BYTES = 256 * 1024
-"""A CRL of some thousand entries; a larger one is not stored while the disk is nearly full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,9 +216,10 @@ def _store(
     updates = _list_updates(services, context, found, accepted, now)
     # A large CRL must not use the disk space that is reserved for withdrawals (docs/design/0045); a small one may.
     try:
-        with services.work.change(traffic=len(body) > LARGE_BYTES) as stores:
-            current = stores.evidence.get(found.partner_id, found.kind, found.source, found.about)
-            if current is None or current.sha256 != context.kept.sha256:
+        store_pieces(services, body)
+        with services.work.change(traffic=len(body) > PIECE_BYTES) as stores:
+            current = stores.evidence.digest(found.partner_id, found.kind, found.source, found.about)
+            if current is None or current != context.kept.sha256:
                 return
             stores.evidence.store(found)
             _apply_updates(stores, updates, found.partner_id)
@@ -233,6 +232,8 @@ def _store(
                 if _apply_updates(stores, updates, found.partner_id):
                     stores.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
         raise
+    if len(context.kept.der) > PIECE_BYTES:
+        forget_pieces(services, context.kept.sha256)
 
 
 def _apply_updates(stores: Stores, updates: list[RevocationUpdate], partner_id: str) -> bool:

@@ -23,6 +23,7 @@ from datetime import datetime, timedelta
 
 from doorward.core.certificate import CertificateState
 from doorward.core.entities import TENANT
+from doorward.partners.evidence.pieces import forget_pieces
 from doorward.partners.evidence.recorded_revocations import update_from_row
 from doorward.partners.trust import find_issuer, find_unread, parse_if_sound, trust_of
 from doorward.stores.partner_records import (
@@ -77,6 +78,7 @@ class SourceScan:
         self._cursor = ""
         self._complete = False
         self._seen: dict[str, set[Key]] = {}
+        self._unused_pieces: frozenset[str] = frozenset()
         self.left_out: Mapping[str, int] = {}
         self.unread: Mapping[str, tuple[str, ...]] = {}
         """Name of a partner to the SHA-256 of its authorities that cannot be parsed any more."""
@@ -111,6 +113,7 @@ class SourceScan:
         ends = not begins and len(leaves) < CERTIFICATES_AT_ONCE
         if ends and not self._complete:
             self._remove_rows(partners, seen, now)
+            self._forget_pieces()
         if begins:
             self._terms, self._began, self._cursor = terms, now, ""
         elif leaves:
@@ -145,7 +148,7 @@ class SourceScan:
         if missing:
             with self._services.work.change() as stores:
                 for row in missing:
-                    if stores.evidence.get(row.partner_id, row.kind, row.source, row.about) is None:
+                    if stores.evidence.digest(row.partner_id, row.kind, row.source, row.about) is None:
                         stores.evidence.store(row)
         return {partner_id: count for partner_id, count in left_out.items() if count}
 
@@ -188,6 +191,14 @@ class SourceScan:
                     stores.evidence.forget(row.partner_id, row.kind, row.source, row.about)
                 for partner_id in sorted({row.partner_id for row in gone if row.sha256}):
                     stores.changes.note(ChangeKind.EVIDENCE, partner_id, now)
+
+    def _forget_pieces(self) -> None:
+        """Remove long CRLs that no row has, and had at the end of the scan before: otherwise one may be about to be stored."""
+        with self._services.work.read() as stores:
+            unused = frozenset(stores.evidence.unused_pieces())
+        for sha256 in sorted(unused & self._unused_pieces):
+            forget_pieces(self._services, sha256)
+        self._unused_pieces = unused
 
 
 def _checks_revocation(partner: PartnerRecord) -> bool:

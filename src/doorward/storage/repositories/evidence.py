@@ -1,24 +1,29 @@
 """Revocation evidence of partners, and the revocations that it has shown.
 
+A long CRL is in pieces, and its row has an empty `der`: so its row is short to update too (docs/design/0123).
+
 Not here: the partners (`partners`), verifying evidence (`verification`), fetching it (`runtime.fetching`).
 """
 
 from __future__ import annotations
 
 import builtins
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Integer, bindparam, delete, func, not_, select, update
 
-from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_or_replace
-from doorward.storage.schema import evidence, revocations_seen
+from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
+from doorward.storage.driver_statement import DriverStatement
+from doorward.storage.schema import evidence, evidence_pieces, revocations_seen
 from doorward.storage.transaction import Transaction
+from doorward.stores.crl_pieces import PIECE_BYTES, CrlPiece, count_pieces, split_crl
 from doorward.stores.partner_records import EvidenceKind, EvidenceRecord
 from doorward.verification.revocation.status import RecordedRevocation
 
-_E, _S = evidence.c, revocations_seen.c
+_E, _P, _S = evidence.c, evidence_pieces.c, revocations_seen.c
 
 _EVIDENCE = select(evidence).where(_E.tenant == CURRENT_TENANT)
 _KEY = ("partner_id", "kind", "source", "about")
@@ -29,6 +34,32 @@ _OF_PARTNER = _WITHOUT_DER.where(_E.partner_id == bindparam("partner_id")).order
 )
 _SIZE = select(func.coalesce(func.sum(func.length(_E.der)), 0)).where(
     _E.tenant == CURRENT_TENANT, _E.partner_id == bindparam("partner_id"), _E.kind == bindparam("kind")
+)
+_SIZE_OF_PIECES = (
+    select(func.coalesce(func.sum(func.length(_P.content)), 0))
+    .select_from(evidence.join(evidence_pieces, (_P.tenant == _E.tenant) & (_P.sha256 == _E.sha256)))
+    .where(
+        _E.tenant == CURRENT_TENANT,
+        _E.partner_id == bindparam("partner_id"),
+        _E.kind == bindparam("kind"),
+        func.length(_E.der) == 0,
+    )
+)
+_DIGEST = select(_E.sha256).where(
+    _E.tenant == CURRENT_TENANT, *(_E[name] == bindparam(name) for name in _KEY)
+)
+_OF_DIGEST = (_P.tenant == CURRENT_TENANT, _P.sha256 == bindparam("sha256"))
+_PIECES = select(_P.content).where(*_OF_DIGEST).order_by(_P.number)
+_COUNT_PIECES = select(func.count()).where(*_OF_DIGEST)
+_ADD_PIECE = insert_new(evidence_pieces)
+_FORGET_PIECES = DriverStatement(
+    """DELETE FROM evidence_pieces WHERE tenant = :this_tenant AND sha256 = :sha256 AND number IN (
+        SELECT number FROM evidence_pieces WHERE tenant = :this_tenant AND sha256 = :sha256 ORDER BY number LIMIT :most)
+    AND NOT EXISTS (SELECT 1 FROM evidence WHERE tenant = :this_tenant AND sha256 = :sha256)"""
+)
+_UNUSED_PIECES = DriverStatement(
+    """SELECT DISTINCT p.sha256 FROM evidence_pieces p WHERE p.tenant = :this_tenant AND NOT EXISTS (
+        SELECT 1 FROM evidence e WHERE e.tenant = p.tenant AND e.sha256 = p.sha256)"""
 )
 _DUE = (
     _WITHOUT_DER.where(_E.try_at <= bindparam("by"))
@@ -69,7 +100,20 @@ class SqlEvidence:
     def get(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> EvidenceRecord | None:
         """Return the evidence."""
         row = self._transaction.row(_BY_KEY, partner_id=partner_id, kind=kind, source=source, about=about)
-        return None if row is None else _evidence(row, row.der)
+        if row is None:
+            return None
+        return _evidence(row, row.der if row.der or not row.sha256 else self._join(row.sha256))
+
+    def digest(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> str | None:
+        """Return the SHA-256 of a row."""
+        found: str | None = self._transaction.value(
+            _DIGEST, partner_id=partner_id, kind=kind, source=source, about=about
+        )
+        return found
+
+    def _join(self, sha256: str) -> bytes:
+        der = b"".join(row.content for row in self._transaction.rows(_PIECES, sha256=sha256))
+        return der if hashlib.sha256(der).hexdigest() == sha256 else b""
 
     def list(self, partner_id: str) -> list[EvidenceRecord]:
         """Return the evidence of a partner, without `der`."""
@@ -77,7 +121,8 @@ class SqlEvidence:
 
     def size(self, partner_id: str, kind: EvidenceKind) -> int:
         """Return the size in bytes of all evidence of one kind."""
-        return int(self._transaction.value(_SIZE, partner_id=partner_id, kind=kind))
+        of = {"partner_id": partner_id, "kind": kind}
+        return sum(int(self._transaction.value(one, **of)) for one in (_SIZE, _SIZE_OF_PIECES))
 
     def due(
         self,
@@ -106,7 +151,25 @@ class SqlEvidence:
     def store(self, evidence: EvidenceRecord) -> None:
         """Insert or replace."""
         self._transaction.require_writable(evidence.tenant)
-        self._transaction.add(_STORE, **_values(evidence))
+        values = _values(evidence)
+        if len(evidence.der) > PIECE_BYTES:
+            values["der"] = b""
+            if self._transaction.value(_COUNT_PIECES, sha256=evidence.sha256) < count_pieces(evidence.der):
+                self.add_pieces(split_crl(evidence.der))
+        self._transaction.add(_STORE, **values)
+
+    def add_pieces(self, pieces: Sequence[CrlPiece]) -> None:
+        """Add pieces of a CRL that is stored later; those that are there already are left."""
+        tenant = self._transaction.tenant
+        self._transaction.write_many(_ADD_PIECE, [one._asdict() | {"tenant": tenant} for one in pieces])
+
+    def forget_pieces(self, sha256: str, most: int) -> int:
+        """Remove pieces of a CRL that is in no row, at most so many; return how many."""
+        return self._transaction.driver_change(_FORGET_PIECES, sha256=sha256, most=most)
+
+    def unused_pieces(self) -> builtins.list[str]:
+        """Return the SHA-256 of every CRL that has pieces and is in no row."""
+        return [sha256 for (sha256,) in self._transaction.driver_rows(_UNUSED_PIECES)]
 
     def forget(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> None:
         """Delete the evidence."""

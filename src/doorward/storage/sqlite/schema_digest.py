@@ -16,7 +16,7 @@ from typing import Any
 
 from doorward.storage.backend import SchemaObject
 
-SCHEMA_SHA256 = "5b3390a42379e0260282226633c00bfa9de37915d2138ef83c1f515241628ac6"
+SCHEMA_SHA256 = "a0431fcc94e6e621027f886420bf57939311ded025c396320daf5954933a9781"
 """The digest of this version's schema."""
 
 FILE_SETTINGS: dict[str, Any] = {

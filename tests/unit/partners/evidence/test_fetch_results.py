@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from cryptography.x509 import ocsp
@@ -12,6 +13,7 @@ from doorward.audit.events import EventType
 from doorward.core.errors import MalformedInput, RequestRefused, Unavailable
 from doorward.core.ports import FetchResponse
 from doorward.partners.evidence import fetch_results, lease_due, process_fetch_result
+from doorward.stores.crl_pieces import PIECE_BYTES, split_crl
 from doorward.stores.partner_records import EvidenceKind
 from doorward.stores.records import ChangeKind
 from tests.support.certificates.issuing import certify, crl_at, responder_at
@@ -398,3 +400,49 @@ def test_a_list_in_pem_is_taken():
     west.pages[ROOT_CRL] = text
     west.run()
     assert west.row(ROOT_CRL).der == der
+
+
+def long_crl(west, number: int) -> bytes:
+    """Return a CRL of several pieces."""
+    made = crl(west, *range(number, number + 15_000), number=number)
+    assert len(made) > PIECE_BYTES
+    return made
+
+
+def test_a_long_crl_is_stored_in_short_transactions(monkeypatch: pytest.MonkeyPatch):
+    """Each adds one piece at most, and the former CRL is the stored one until the whole new one is; then its pieces go."""
+    west = partner_world()
+    former = west.pages[ROOT_CRL] = long_crl(west, 5)
+    west.run()
+    newer = west.pages[ROOT_CRL] = long_crl(west, 6)
+    west.clock.turn(hours=1)
+    change, seen = west.work.change, []
+
+    def watched(**options: bool) -> object:
+        with west.work.read() as stores:
+            seen.append((west.row(ROOT_CRL).der, len(stores.evidence.state.evidence_pieces)))
+        return change(**options)
+
+    monkeypatch.setattr(west.work, "change", watched)
+    assert west.run() == 1
+    assert west.row(ROOT_CRL).der == newer
+    assert [der for der, _ in seen] == sorted((der for der, _ in seen), key=lambda der: der == newer)
+    numbers = [number for der, number in seen if der == former]
+    steps = {after - before for before, after in pairwise(numbers)}
+    assert steps <= {0, 1}
+    assert max(numbers) == len(split_crl(former)) + len(split_crl(newer))
+    with west.work.read() as stores:
+        assert stores.evidence.unused_pieces() == []
+
+
+def test_a_long_crl_that_was_never_stored_is_forgotten():
+    """A killed process leaves pieces: the second scan after it removes them, because the first may see one that is being stored."""
+    west = partner_world()
+    west.run()
+    with west.work.change() as stores:
+        stores.evidence.add_pieces(split_crl(long_crl(west, 5)))
+    for left in (1, 0):
+        west.clock.turn(minutes=11)
+        west.run()
+        with west.work.read() as stores:
+            assert len(stores.evidence.unused_pieces()) == left

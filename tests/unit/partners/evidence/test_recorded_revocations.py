@@ -223,7 +223,7 @@ def test_revocations_are_recorded_if_the_crl_is_too_large_for_the_disk(
 ) -> None:
     """With a nearly full disk a large CRL is not stored, but its revocations are."""
     carol = west.let_in("carol", crl_at(ISSUING_CRL), serial=3)
-    monkeypatch.setattr(fetch_results, "LARGE_BYTES", 0)
+    monkeypatch.setattr(fetch_results, "PIECE_BYTES", 0)
     change = west.work.change
 
     def full(*, traffic: bool = False) -> object:
