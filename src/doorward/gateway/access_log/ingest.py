@@ -114,6 +114,7 @@ class Ingest:
         self._stored_at = -STORE_SECONDS
         self._backlog = 0
         self._taken = 0
+        self._positions: dict[str, int] = {}
         self._full: set[str] = set()
         self._only_live = False  # whether there was no renamed file at the last look
         self._watch = watch
@@ -347,8 +348,7 @@ class Ingest:
 
     def _record_from(self, path: Path, name: str) -> int:
         """Record one batch of lines; return how many bytes are left."""
-        with self._services.work.read() as stores:
-            position = stores.ingest.position(self._gateway_id, name)
+        position = self._position(name)
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             if size < position:
@@ -363,6 +363,14 @@ class Ingest:
             return 0
         taken = self._record_batch(data[:end], name, position)
         return size - position - taken if taken < end or len(data) == BATCH_BYTES else 0
+
+    def _position(self, name: str) -> int:
+        """Return the stored position of a file. It is remembered: `advance` refuses to move from any other one."""
+        known = self._positions.get(name)
+        if known is None:
+            with self._services.work.read() as stores:
+                known = self._positions[name] = stores.ingest.position(self._gateway_id, name)
+        return known
 
     def _record_batch(self, data: bytes, name: str, position: int) -> int:
         """Record or count complete lines; return how many bytes that covered."""
@@ -395,8 +403,7 @@ class Ingest:
     def _finish_file(self, path: Path, name: str) -> None:
         while self._record_from(path, name) > 0:
             pass
-        with self._services.work.read() as stores:
-            position = stores.ingest.position(self._gateway_id, name)
+        position = self._position(name)
         with path.open("rb") as file:
             file.seek(position)
             rest = file.read(LONGEST_LINE + 1)
@@ -405,9 +412,11 @@ class Ingest:
             self._store_line(torn, name, position, position + len(rest))
         self._next_name()  # store the number as used, before the file is deleted
         path.unlink()
+        self._positions.pop(name, None)
 
     def _store(self, selection: SelectedLines, name: str, position: int, *, traffic: bool = True) -> None:
         """Store the blocks and the position after their lines in one transaction."""
+        self._positions.pop(name, None)  # after a failure it is read again
         with self._services.work.change(traffic=traffic) as stores:
             stores.ingest.advance(self._gateway_id, name, position, position + selection.end)
             if selection.limiter != self._limiter:
@@ -415,11 +424,14 @@ class Ingest:
             for block in selection.blocks:
                 stores.outbox.add_block(block)
         self._limiter = selection.limiter
+        self._positions[name] = position + selection.end
 
     def _store_line(self, line: AccessLine, name: str, position: int, end: int) -> None:
+        self._positions.pop(name, None)
         with self._services.work.change(traffic=True) as stores:
             stores.ingest.advance(self._gateway_id, name, position, end)
             stores.outbox.add(self._selector.build_event(line))
+        self._positions[name] = end
 
     def _log_refusal(self, line: AccessLine | bytes) -> None:
         found = parse_access_line(line, self._gateway_id) if isinstance(line, bytes) else line

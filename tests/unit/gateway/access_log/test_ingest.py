@@ -483,3 +483,17 @@ def test_a_gateway_that_died_before_it_told_envoy_of_the_new_file(
     log.take()
     assert log.taken() == ["r1", "r2", "r3", "r4"]
     assert renamed not in log.names()
+
+
+def test_a_position_that_another_process_moved_is_read_again(log: Log) -> None:
+    """No line becomes two events, though the position is remembered, and the lines after it are recorded."""
+    log.write(line(1))
+    log.take()
+    with log.world.services.work.change() as stores:
+        position = stores.ingest.position(GATEWAY, "access-1.log")
+        stores.ingest.advance(GATEWAY, "access-1.log", position, position + len(line(2)))
+    log.write(line(2) + line(3))
+    with pytest.raises(IntegrityError, match="another reader"):
+        log.ingest.take()
+    log.take()
+    assert log.taken() == ["r1", "r3"]
