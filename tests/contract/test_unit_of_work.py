@@ -52,6 +52,23 @@ def test_a_snapshot_does_not_change(work: UnitOfWork) -> None:
         assert stores.changes.head() == 0
 
 
+def test_a_commit_changes_the_mark(work: UnitOfWork) -> None:
+    """While the mark is the same, a reader would see the same; a store that cannot tell has none."""
+    mark = work.commit_marks()
+    before = mark()
+    assert mark() == before
+    with work.read() as stores:
+        assert stores.changes.head() == 0
+    assert mark() == before
+    with work.change() as stores:
+        stores.changes.note(ChangeKind.PRINCIPAL, ALICE.id, NOON)
+        beside = mark()
+    after = mark()
+    assert before is None or after not in (before, beside)
+    work.record([request_answered(1)])
+    assert after is None or mark() != after
+
+
 @pytest.mark.parametrize("fault", [KeyError, KeyboardInterrupt, GeneratorExit])
 def test_any_exception_undoes_the_whole(
     work: UnitOfWork, notifier: CountingNotifier, fault: type[BaseException]

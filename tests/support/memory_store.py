@@ -11,7 +11,7 @@ same words as the SQL stores. For tests of use cases:
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -407,6 +407,19 @@ class MemoryStores(MemoryNoticeStores):
         self.rollovers = MemoryRollovers(state, tenant, write=write)
 
 
+class _Mark:
+    """Equal to another mark of the same state only."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Mark) and other._state is self._state
+
+    def __hash__(self) -> int:
+        return id(self._state)
+
+
 class MemoryUnitOfWork:
     """The fake of `UnitOfWork`, for one tenant; one writer at a time."""
 
@@ -454,6 +467,10 @@ class MemoryUnitOfWork:
         with self.change(traffic=True) as stores:
             for event in events:
                 stores.outbox.add(event)
+
+    def commit_marks(self) -> Callable[[], object | None]:
+        # Each commit replaces the state; a reference to it is kept, so that no later one has its identity.
+        return lambda: None if self.broken else _Mark(self.state)
 
     def _fail_where_told(self) -> None:
         if self.broken is not None:

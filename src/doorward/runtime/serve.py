@@ -44,6 +44,7 @@ from doorward.runtime.people_surfaces import PeopleSurfaces
 from doorward.runtime.privileges import Capability, needs_bind_service
 from doorward.runtime.roles import become_ordinary
 from doorward.runtime.settings import split_listen
+from doorward.runtime.waiting_events import WaitingEvents
 from doorward.web.app import build_challenge_app, build_status_app
 from doorward.web.metrics import MetricsSurface
 from doorward.web.ocsp import WORKERS as OCSP_WORKERS
@@ -130,6 +131,10 @@ class Serve:
         self._crls = CrlJob(self._services, self._crl_listener.wait)
         self._segments_from = 0
         self._sequence_pause = SHORTEST_PAUSE_SECONDS
+        self._waiting = WaitingEvents(
+            lambda: installation.event_log.read(),  # noqa: PLW0108  opened when it is needed
+            self._services.work.commit_marks(),
+        )
         self._gathering = Gathering(
             self._services, HttpFetcher(is_ours=OwnListeners(own_ports(settings)).has), self._stop
         )
@@ -228,10 +233,9 @@ class Serve:
         return Job(name="notices", work=sender.work, seconds=NOTICE_SECONDS, wait=self._stop.wait)
 
     def _sequence(self) -> bool:
-        with self._installation.event_log.read() as store:
-            if not store.has_waiting():
-                self._sequence_pause = min(2 * self._sequence_pause, LONGEST_PAUSE_SECONDS)
-                return False
+        if not self._waiting.look():
+            self._sequence_pause = min(2 * self._sequence_pause, LONGEST_PAUSE_SECONDS)
+            return False
         self._segments_from = 0
         self._sequence_pause = SHORTEST_PAUSE_SECONDS
         with self._installation.event_log.change() as store:

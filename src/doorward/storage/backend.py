@@ -112,6 +112,13 @@ class Database(Protocol):
         """
         ...
 
+    def commit_marks(self) -> Callable[[], object | None]:
+        """Return a function with equal results only if nothing was committed in between; None means that it cannot tell.
+
+        The look costs much less than a transaction. A mark that was read before a transaction covers what that one has seen.
+        """
+        ...
+
     def notify_on_commit(self, connection: Any) -> None:
         """Notify the followers on other machines when the transaction commits."""
         ...

@@ -6,7 +6,7 @@ Not here: the stores (`repositories`, `event_store`), connections (`database`).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -325,6 +325,10 @@ class SqlUnitOfWork:
             self._inside.change = False
         if transaction.sequence_moved:
             self._notifier.notify()
+
+    def commit_marks(self) -> Callable[[], object | None]:
+        """Return a function with equal results only if nothing was committed in between; None means that it cannot tell."""
+        return self._database.commit_marks()
 
     def record(self, events: Sequence[Event]) -> None:
         """Store events that change no state, durably, in one transaction; no notification is sent."""

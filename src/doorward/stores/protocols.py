@@ -11,7 +11,7 @@ is visible before that. Gateways are woken after the commit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -237,6 +237,14 @@ class UnitOfWork(Protocol):
 
         Raises:
             Unavailable: `store-busy`, `store-unavailable`: the database did not answer in time.
+        """
+        ...
+
+    def commit_marks(self) -> Callable[[], object | None]:
+        """Return a function with equal results only if nothing was committed in between; None means that it cannot tell.
+
+        A mark that was read before a transaction covers what that one has seen: while the mark is the same, another would see
+        the same.
         """
         ...
 

@@ -143,6 +143,8 @@ class Follower:
         self._policies: Mapping[str, AppPolicy] | None = None
         self._issuers: frozenset[str] = frozenset()  # our authorities that live connections may be judged by
         self._compared = -1, 0  # the revision of these policies, and the number at which it was read
+        self._commit_mark = services.work.commit_marks()
+        self._read_mark: object | None = None  # of the last look that found no more changes
         self._looked_at = datetime.min.replace(tzinfo=UTC)
 
     @property
@@ -310,7 +312,11 @@ class Follower:
     def _follow(self) -> int:
         """Act on one batch of changes; return how many there were."""
         doing, self._current_step = self._current_step, _SEQUENCE
-        began = self._services.clock.monotonic()
+        began, mark = self._services.clock.monotonic(), self._commit_mark()
+        if mark is not None and mark == self._read_mark:  # nothing was committed since then
+            self._read_at, self._current_step = began, doing
+            return 0
+        self._read_mark = None
         with self._services.work.read() as stores:
             read = stores.changes.since(self._seq - 1, BATCH + 1)
         changes = self._after_last(read)
@@ -325,6 +331,7 @@ class Follower:
             self._connections.note_followed(Followed(mark=render_mark(self._last), revision=known))
         if changes:  # last: publishing waits for it, and what a new policy gives must not be used before the mark is written
             self._seq = changes[-1].seq
+        self._read_mark = mark if len(changes) < BATCH else None  # last: what failed is read again
         self._read_at, self._rewound, self._current_step = began, False, doing
         return len(changes)
 

@@ -3,6 +3,7 @@
 file           the file, and the settings of every connection
 database       pools of connections, for the roles
 one_shot       one transaction after another, for a process of one command
+data_version   whether anything was committed since the last look
 write_lock     a fair lock between the processes that write
 reserve        disk space that is reserved for withdrawals
 faults         translates the driver's errors

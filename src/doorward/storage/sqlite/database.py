@@ -90,7 +90,7 @@ class SqliteDatabase(DatabaseFile):
         """Close every connection; if it is the last of all processes, SQLite moves the write-ahead log into the file."""
         self._readers.close()
         self._kept_writer.close()
-        self.write_lock.close()
+        super().close()
 
     def _engine(self, *, begin: str, size: int, query_only: bool) -> Engine:
         engine = create_engine(

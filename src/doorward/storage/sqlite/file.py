@@ -20,6 +20,7 @@ from doorward.core.errors import Unavailable
 from doorward.storage.backend import SchemaGuard, ServerHealth
 from doorward.storage.connection import driver_of
 from doorward.storage.sqlite.catalogue import SqliteCatalogue
+from doorward.storage.sqlite.data_version import DataVersion
 from doorward.storage.sqlite.remains import Remains
 from doorward.storage.sqlite.reserve import DiskReserve
 from doorward.storage.sqlite.write_lock import WriteLock
@@ -55,6 +56,7 @@ class DatabaseFile:
         self.write_lock = WriteLock(path)
         self.reserve = DiskReserve(path)
         self._remains = Remains(path, self._open_impatient)
+        self._data_versions: list[DataVersion] = []
 
     def exists(self) -> bool:
         """Return whether there is a file; its content is checked on first use."""
@@ -63,6 +65,18 @@ class DatabaseFile:
     def create(self) -> None:
         """Make the file if it is missing: see `make_file`."""
         make_file(self.path)
+
+    def commit_marks(self) -> Callable[[], object | None]:
+        """Return a function with equal results only if nothing was committed in between; None if the file cannot be read."""
+        made = DataVersion(lambda: self.open(query_only=True))
+        self._data_versions.append(made)
+        return made.read
+
+    def close(self) -> None:
+        """Close what this class has opened."""
+        for one in self._data_versions:
+            one.close()
+        self.write_lock.close()
 
     def notify_on_commit(self, connection: Any) -> None:
         """Do nothing: every follower is on this machine, and is notified after the commit."""

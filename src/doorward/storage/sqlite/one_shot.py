@@ -101,7 +101,7 @@ class OneShotSqlite(DatabaseFile):
         for one in (*self._readers, *([self._writer] if self._writer else [])):
             one.close()
         self._readers, self._writer = [], None
-        self.write_lock.close()
+        super().close()
 
 
 def _end(driver: sqlite3.Connection, how: str) -> None:
