@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from datetime import timedelta
 from pathlib import Path
 
@@ -75,9 +76,10 @@ def test_numbers_have_no_gaps_over_processes(place: Path | str) -> None:
 
 
 def test_a_revocation_does_not_wait_for_a_flood_of_decisions(place: Path | str) -> None:
-    """While another process records without a pause, few of its records come before a change that waits for the lock.
+    """While another process records without a pause, few of its records come before most changes that wait for the lock.
 
-    Records are counted instead of seconds: a busy machine makes both processes slow.
+    Records are counted instead of seconds: a busy machine makes both processes slow. It can also stop this process between its
+    look and its change, so one try says nothing. That no writer overtakes a waiting one is a test of `WriteLock`.
     """
     database = database_at(place, busy_timeout=timedelta(seconds=60))
     work = sql_work(database)
@@ -93,9 +95,7 @@ def test_a_revocation_does_not_wait_for_a_flood_of_decisions(place: Path | str) 
             stores.changes.note(ChangeKind.CERTIFICATE, "crt_one", NOON)
     process.communicate("stop\n", timeout=60)
     database.close()
-    assert (
-        max(ahead) < 400
-    )  # with the queues 8, one for each thread; with SQLite's own polling alone 825 were seen
+    assert statistics.median(ahead) < 100  # it is 8, one for each thread
 
 
 def test_many_processes_may_start_at_once(tmp_path: Path) -> None:
