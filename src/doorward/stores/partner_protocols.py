@@ -116,7 +116,7 @@ class EvidenceStore(Protocol):
         ...
 
     def add_pieces(self, pieces: Sequence[CrlPiece]) -> None:
-        """Add pieces of a CRL that is stored later; those that are there already are left."""
+        """Add pieces of a CRL that is stored later; those that are there already are replaced, as they may be damaged."""
         ...
 
     def forget_pieces(self, sha256: str, most: int) -> int:

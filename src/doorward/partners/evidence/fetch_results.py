@@ -5,7 +5,8 @@
 2. Check the response (verification.revocation.acceptance), outside of a write transaction. All CRLs of one partner
    together have a size limit, because every gateway holds them in memory, at about five times their size.
 3. Record the revocations of known certificates (recorded_revocations). Store new evidence with a change about the
-   partner, so that gateways load it. An unchanged CRL, or the status 304, only sets the time of the next fetch.
+   partner, so that gateways load it. An unchanged CRL, or the status 304, only sets the time of the next fetch, unless the
+   stored one is damaged: then the whole CRL is fetched again, and takes its place.
 4. A failure also sets the time of the next fetch. The stored evidence stays in use until it expires. Every exception is
    stored as a failure with its reason, also one that is a fault of this program (failures).
 An event is recorded only for news: a new CRL, another response of a responder, another failure than the last one.
@@ -17,8 +18,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from doorward.audit.events import EventType
 from doorward.audit.values import MAX_INTEGER
@@ -28,6 +30,7 @@ from doorward.core.ports import FetchResponse
 from doorward.partners.evidence.failures import (
     is_unusable,
     new_evidence_event,
+    next_try_after_failure,
     next_try_after_success,
     note_failure,
     random_fraction,
@@ -57,7 +60,7 @@ from doorward.verification.path.certificate import PathCertificate
 from doorward.verification.revocation.acceptance import AcceptedEvidence, accept_crl, accept_ocsp_response
 from doorward.verification.revocation.crl import Crl
 from doorward.verification.revocation.sources import may_serve
-from doorward.verification.revocation.status import RevocationStatus, StatusFinding
+from doorward.verification.revocation.status import RevocationStatus, StatusFinding, usable_until
 from doorward.wire.pem_crl import decode_pem_crl
 
 LISTS_BYTES = 128 * 1024 * 1024
@@ -83,6 +86,11 @@ class _ResultContext:
     trust: PartnerTrust | None
     pair: tuple[PathCertificate, PathCertificate] | None
     others: int
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the stored evidence is not what was stored (`EvidenceStore.get`)."""
+        return bool(self.kept.sha256) and not self.kept.der
 
 
 def process_fetch_result(
@@ -114,18 +122,27 @@ def process_fetch_result(
     except DoorwardError as failure:
         note_failure(services, context.kept, context.partner, failure, now, unusable=is_unusable(failure))
         return failure
+    damaged = context.is_damaged
     etag = context.kept.etag if outcome.body is None else outcome.etag
     was_unusable = context.kept.unusable
     kept = replace(context.kept, etag=etag, fetched_at=now, failures=0, problem="", unusable=False)
     context = replace(context, kept=kept)
-    if accepted is None or outcome.body is None or _digest(outcome.body) == kept.sha256:
-        at = next_try_after_success(now, context.partner.refresh, kept.next_update, random_fraction(services))
-        with services.work.change() as stores:
-            stores.evidence.reschedule(replace(kept, try_at=at))
-            if was_unusable:
-                stores.changes.note(ChangeKind.EVIDENCE, context.partner.id, now)
-    else:
+    if (
+        accepted is not None
+        and outcome.body is not None
+        and (damaged or _digest(outcome.body) != kept.sha256)
+    ):
         _store(services, context, outcome.body, accepted, now)
+        return None
+    fraction = random_fraction(services)
+    at = next_try_after_success(now, context.partner.refresh, kept.next_update, fraction)
+    if damaged:  # without the ETag the server sends the CRL again
+        at = next_try_after_failure(now, context.partner.refresh, 1, fraction)
+        kept = replace(kept, etag="")
+    with services.work.change() as stores:
+        stores.evidence.reschedule(replace(kept, try_at=at))
+        if was_unusable:
+            stores.changes.note(ChangeKind.EVIDENCE, context.partner.id, now)
     return None
 
 
@@ -155,8 +172,9 @@ def _judge(services: Services, context: _ResultContext, body: bytes, now: dateti
         raise RequestRefused("evidence-not-signed", "the partner's terms or authorities cannot be read")
     if context.kept.kind is EvidenceKind.CRL:
         # At the limit, still accept a CRL that is not larger than the one it replaces; otherwise one issuer's long
-        # lists make the others expire.
-        if len(body) > len(context.kept.der) and context.others + len(body) > LISTS_BYTES:
+        # lists make the others expire. A damaged one is replaced by the same CRL.
+        is_too_much = len(body) > len(context.kept.der) and context.others + len(body) > LISTS_BYTES
+        if is_too_much and _digest(body) != context.kept.sha256:
             limit = LISTS_BYTES // (1024 * 1024)
             raise RequestRefused(
                 "evidence-too-much",
@@ -172,7 +190,7 @@ def _judge(services: Services, context: _ResultContext, body: bytes, now: dateti
                 services, context.partner, context.authorities, url=context.kept.source, crl=crl, now=now
             )
 
-        return accept_crl(
+        accepted = accept_crl(
             body,
             context.kept.der,
             trust.store,
@@ -181,6 +199,9 @@ def _judge(services: Services, context: _ResultContext, body: bytes, now: dateti
             now=now,
             rules=trust.crl_rules,
         )
+        if context.is_damaged:
+            _refuse_older(context.kept, accepted, now, trust.crl_rules.grace)
+        return accepted
     if context.pair is None:
         raise RequestRefused(
             "evidence-not-signed", "the certificate of this response has no good path any more"
@@ -188,6 +209,16 @@ def _judge(services: Services, context: _ResultContext, body: bytes, now: dateti
     return accept_ocsp_response(
         body, context.kept.this_update, *context.pair, now=now, rules=trust.ocsp_rules
     )
+
+
+def _refuse_older(kept: EvidenceRecord, accepted: AcceptedEvidence, now: datetime, grace: timedelta) -> None:
+    """Refuse a CRL that is older than a damaged one, of which only the times are known, while that one may be used.
+
+    Otherwise an old CRL could be replayed after damage, and a revoked certificate would be let in.
+    """
+    in_use = kept.next_update is None or now <= usable_until(kept.next_update, grace)
+    if in_use and kept.this_update is not None and accepted.this_update < kept.this_update:
+        raise RequestRefused("evidence-replayed", "this CRL is older than the stored one, which is damaged")
 
 
 def _store(
@@ -233,7 +264,8 @@ def _store(
                     stores.changes.note(ChangeKind.EVIDENCE, found.partner_id, now)
         raise
     if len(context.kept.der) > PIECE_BYTES:
-        forget_pieces(services, context.kept.sha256)
+        with suppress(Unavailable):  # the fetch was good; the scan removes what is left (sources)
+            forget_pieces(services, context.kept.sha256)
 
 
 def _apply_updates(stores: Stores, updates: list[RevocationUpdate], partner_id: str) -> bool:

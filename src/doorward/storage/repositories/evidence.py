@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Integer, bindparam, delete, func, not_, select, update
 
-from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_new, insert_or_replace
+from doorward.storage.core_statements import CURRENT_TENANT, AnyRow, insert_or_replace
 from doorward.storage.driver_statement import DriverStatement
 from doorward.storage.schema import evidence, evidence_pieces, revocations_seen
 from doorward.storage.transaction import Transaction
@@ -51,7 +51,7 @@ _DIGEST = select(_E.sha256).where(
 _OF_DIGEST = (_P.tenant == CURRENT_TENANT, _P.sha256 == bindparam("sha256"))
 _PIECES = select(_P.content).where(*_OF_DIGEST).order_by(_P.number)
 _COUNT_PIECES = select(func.count()).where(*_OF_DIGEST)
-_ADD_PIECE = insert_new(evidence_pieces)
+_ADD_PIECE = insert_or_replace(evidence_pieces, ("tenant", "sha256", "number"))
 _FORGET_PIECES = DriverStatement(
     """DELETE FROM evidence_pieces WHERE tenant = :this_tenant AND sha256 = :sha256 AND number IN (
         SELECT number FROM evidence_pieces WHERE tenant = :this_tenant AND sha256 = :sha256 ORDER BY number LIMIT :most)
@@ -159,7 +159,7 @@ class SqlEvidence:
         self._transaction.add(_STORE, **values)
 
     def add_pieces(self, pieces: Sequence[CrlPiece]) -> None:
-        """Add pieces of a CRL that is stored later; those that are there already are left."""
+        """Add pieces of a CRL that is stored later; those that are there already are replaced, as they may be damaged."""
         tenant = self._transaction.tenant
         self._transaction.write_many(_ADD_PIECE, [one._asdict() | {"tenant": tenant} for one in pieces])
 

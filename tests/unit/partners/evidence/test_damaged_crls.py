@@ -1,0 +1,156 @@
+"""A partner's long CRL that was damaged in the database: fetching mends it, and nothing older takes its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from doorward.core.errors import DoorwardError, Unavailable
+from doorward.core.ports import FetchResponse
+from doorward.partners.evidence import fetch_results, lease_due, process_fetch_result
+from doorward.partners.evidence_cache import EvidenceCache
+from doorward.storage.sqlite.database import SqliteDatabase
+from doorward.stores.crl_pieces import PIECE_BYTES
+from doorward.stores.records import ChangeKind
+from tests.support.certificates.status import HOUR, crl_of
+from tests.support.partner_world import ROOT_CRL, PartnerWorld, partner_world
+from tests.support.ports import NOON
+from tests.support.sql_store import sql_work, sqlite_database
+
+DAMAGES = [
+    "UPDATE evidence_pieces SET content = x'00' WHERE number = 1",
+    "DELETE FROM evidence_pieces WHERE number = 0",
+]
+
+
+@dataclass
+class Scene:
+    """A partner with a long CRL in a database."""
+
+    west: PartnerWorld
+    database: SqliteDatabase
+    long: bytes
+
+    def damage(self, how: str = DAMAGES[0]) -> None:
+        """Damage the stored CRL; an hour passes."""
+        with self.database.write() as connection:
+            assert connection.execute(text(how)).rowcount == 1
+        self.west.clock.turn(hours=1)
+        assert self.west.row(ROOT_CRL).der == b""
+
+    def fetch(self, body: bytes | None) -> DoorwardError | None:
+        """Lease the due fetch, and process this response to it; None is the status 304."""
+        (task,) = lease_due(self.west.services, self.west.slots)
+        self.west.slots.release(task.evidence.partner_id, task.host, task.evidence.kind)
+        if body is None:
+            assert task.request.etag
+        return process_fetch_result(
+            self.west.services, task, FetchResponse(body=body, etag='"one"' if body else "")
+        )
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """The CRL is valid for two days."""
+    with closing(sqlite_database(tmp_path)) as database:
+        west = partner_world(work=sql_work(database))
+        made = Scene(west, database, long_crl(west))
+        west.look()
+        assert made.fetch(made.long) is None
+        assert west.row(ROOT_CRL).der == made.long
+        yield made
+
+
+def long_crl(west: PartnerWorld, *, before: timedelta = HOUR, number: int = 5) -> bytes:
+    """Return a CRL of several pieces, made so long before noon."""
+    made = crl_of(
+        west.root,
+        *range(9, 15_009),
+        this_update=NOON - before,
+        next_update=NOON + timedelta(days=2),
+        number=number,
+    )
+    assert len(made) > PIECE_BYTES
+    return made
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_the_same_crl_is_stored_again(scene: Scene, how: str) -> None:
+    """Gateways are told, so that the partner's people get in again, though the partner has nothing new."""
+    scene.damage(how)
+    with scene.west.work.read() as stores:
+        head = stores.changes.head()
+    cache = EvidenceCache(scene.west.work)
+    cache.load(scene.west.partner.id)
+    assert scene.fetch(scene.long) is None
+    assert scene.west.row(ROOT_CRL).der == scene.long
+    with scene.west.work.read() as stores:
+        assert [one.kind for one in stores.changes.since(head)] == [ChangeKind.EVIDENCE]
+    assert cache.load(scene.west.partner.id)
+
+
+def test_after_304_the_whole_crl_is_asked_for(scene: Scene) -> None:
+    """The server knows nothing of the damage: only a request without the ETag gets the bytes, and soon."""
+    scene.damage()
+    assert scene.fetch(None) is None
+    row = scene.west.row(ROOT_CRL)
+    assert (row.etag, row.failures, row.problem) == ("", 0, "")
+    assert row.try_at <= scene.west.clock.now() + timedelta(seconds=30)
+    scene.west.clock.turn(seconds=30)
+    assert scene.fetch(scene.long) is None
+    assert scene.west.row(ROOT_CRL).der == scene.long
+
+
+def test_nothing_older_takes_its_place(scene: Scene) -> None:
+    """An old CRL that is replayed after the damage would let a revoked certificate in."""
+    scene.damage()
+    older = long_crl(scene.west, before=2 * HOUR, number=4)
+    failure = scene.fetch(older)
+    assert failure is not None
+    assert failure.code == "evidence-replayed"
+    assert scene.west.row(ROOT_CRL).der == b""
+    scene.west.clock.turn(minutes=5)
+    newer = long_crl(scene.west, before=timedelta(), number=6)
+    assert scene.fetch(newer) is None
+    assert scene.west.row(ROOT_CRL).der == newer
+
+
+def test_after_its_end_it_excludes_nothing(scene: Scene) -> None:
+    """As a CRL that is whole: otherwise one that was stored by mistake would exclude the right one for ever."""
+    scene.damage()
+    scene.west.clock.turn(days=30)
+    now = scene.west.clock.now()
+    older = crl_of(scene.west.root, this_update=NOON - 2 * HOUR, next_update=now + HOUR)
+    assert scene.fetch(older) is None
+    assert scene.west.row(ROOT_CRL).der == older
+
+
+def test_the_limit_of_all_lists_does_not_keep_it_damaged(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pieces that are left count, and the CRL takes their place."""
+    scene.damage()
+    monkeypatch.setattr(fetch_results, "LISTS_BYTES", len(scene.long))
+    assert scene.fetch(scene.long) is None
+    assert scene.west.row(ROOT_CRL).der == scene.long
+
+
+def test_a_fetch_is_good_though_the_former_pieces_cannot_be_removed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scan removes them later; the source must not count as failing."""
+
+    def busy(*_: object) -> None:
+        raise Unavailable("store-busy", "another process writes")
+
+    monkeypatch.setattr(fetch_results, "forget_pieces", busy)
+    scene.west.clock.turn(hours=1)
+    newer = long_crl(scene.west, before=timedelta(), number=6)
+    assert scene.fetch(newer) is None
+    assert scene.west.row(ROOT_CRL).der == newer
