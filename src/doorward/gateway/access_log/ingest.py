@@ -56,6 +56,8 @@ QUIET_POLL_SECONDS = 0.25
 QUIET_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 """While no line is written, counts that are due are looked at only so often, and files to which a draining Envoy may write."""
+EVENT_SECONDS = 0.1
+"""The kernel's event comes after the new size of a file is seen: a look in between finds the line without its event."""
 FULL_LOOK_SECONDS = 10.0
 """So often every file is read in any case: it takes 0.8 ms, and finds nothing if no file has changed."""
 
@@ -172,7 +174,7 @@ class Ingest:
             return stop.wait(self._pause(unchanged)), False
         if self._fingerprint() != before or watch.wait(LOOK_SECONDS):
             return stop.is_set(), True
-        if self._fingerprint() != before and not watch.wait(0):
+        if self._fingerprint() != before and not watch.wait(EVENT_SECONDS) and not stop.is_set():
             _log.warning("the system does not say when the access log is written: it is looked at instead")
             self._end_watch()
         return stop.is_set(), False

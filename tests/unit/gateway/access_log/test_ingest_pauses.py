@@ -10,6 +10,7 @@ from doorward.gateway.access_log.folder_watch import FolderWatch
 from doorward.gateway.access_log.ingest import (
     BUSY_BYTES,
     BUSY_POLL_SECONDS,
+    EVENT_SECONDS,
     FULL_LOOK_SECONDS,
     LOOK_SECONDS,
     POLL_SECONDS,
@@ -144,9 +145,35 @@ def test_without_events_the_log_is_looked_at(log: Log) -> None:
     log.write(line(1))
     watch = _Deaf(log.folder, log.world.clock, lambda: log.write(line(2)), at=3)
     stop = looks(log, watch, 230)
-    assert watch.waits == [LOOK_SECONDS] * 3
+    assert watch.waits == [LOOK_SECONDS] * 3 + [EVENT_SECONDS]
     assert stop.waits[-1] == QUIET_POLL_SECONDS
     assert log.taken() == ["r1", "r2"]
+
+
+class _Late(_TimedWatch):
+    """A watch of which the event comes a moment after the file was seen to be larger; `act` is called twice."""
+
+    def wait(self, seconds: float) -> bool:
+        if not seconds:
+            return False
+        if len(self.waits) + 1 != self._at:
+            return super().wait(seconds)
+        self.waits.append(seconds)
+        self._act()
+        self._clock.turn(seconds=seconds)
+        self._at = 9
+        return False
+
+
+def test_an_event_that_comes_late_is_awaited(log: Log) -> None:
+    """The log is not polled for ever because a look came between the new size of the file and its event."""
+    log.write(line(1))
+    numbers = iter((2, 3))
+    watch = _Late(log.folder, log.world.clock, lambda: log.write(line(next(numbers))), at=3)
+    looks(log, watch, 250)
+    assert watch.waits[:4] == [LOOK_SECONDS] * 3 + [EVENT_SECONDS]
+    assert len(watch.waits) == 10
+    assert log.taken() == ["r1", "r2", "r3"]
 
 
 def test_without_a_watch_left_the_log_is_looked_at(log: Log) -> None:
