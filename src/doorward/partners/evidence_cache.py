@@ -20,6 +20,9 @@ from doorward.verification.revocation.evidence_index import EvidenceIndex, Unusa
 from doorward.verification.revocation.status import RecordedRevocation
 
 _EMPTY = EvidenceIndex()
+_TRIES = 3
+"""A row is replaced once an hour or so."""
+
 _Key = tuple[EvidenceKind, str, str]
 """Kind, source and certificate of a row."""
 
@@ -63,58 +66,72 @@ class EvidenceCache:
         """Load a partner's evidence from the database; return whether it changed.
 
         A CRL that cannot be parsed here, although it was accepted when it was stored, counts as unusable: the
-        certificates that it may cover are refused, and the other CRLs stay in use.
+        certificates that it may cover are refused, and the other CRLs stay in use. If rows are replaced while they are read, all
+        are listed again, a few times; after that they count as unusable until the next change. Without them a revoked
+        certificate would get in until then, if its proof is only preferred.
 
         Raises:
             Unavailable: the database cannot be read; the former evidence stays.
         """
         with self._lock:  # two concurrent loads could end in the wrong order
             before = self._loaded.get(partner_id)
-            crls: dict[str, Crl] = {}
-            bodies: dict[str, bytes] = {}
-            responses: dict[str, tuple[bytes, ...]] = {}
-            by_source: dict[str, Crl] = {}
-            rows, seen, added_urls = self._list(partner_id)
-            unusable = {(one.kind, one.source, one.about) for one in rows if one.unusable}
-            for one in rows:
-                if not one.sha256:
-                    continue
-                known = _find_loaded(before, one)
-                body = b"" if known else self._read(one)
-                if body is None:  # removed since it was listed; the next change loads again
-                    continue
-                if one.kind is EvidenceKind.CRL:
-                    crl = known if isinstance(known, Crl) else _parse(body)
-                    if crl is None:
-                        unusable.add((one.kind, one.source, one.about))
-                        crl = before.by_source.get(one.source) if before else None  # the last good one stays
-                    if crl is not None:
-                        crls[crl.sha256] = by_source[one.source] = crl
-                elif not known and not body:
-                    unusable.add((one.kind, one.source, one.about))
-                else:
-                    bodies[one.sha256] = known if isinstance(known, bytes) else body
-                    responses[one.about] = (*responses.get(one.about, ()), bodies[one.sha256])
-            other_inputs = (frozenset(unusable), seen, added_urls)
+            parsed: dict[str, Crl | bytes] = {}
+            for _ in range(_TRIES):
+                loaded, is_whole = self._load(partner_id, before, parsed)
+                if is_whole:
+                    break
             if before and (before.crls.keys(), before.responses, before.other_inputs) == (
-                crls.keys(),
-                responses,
-                other_inputs,
+                loaded.crls.keys(),
+                loaded.responses,
+                loaded.other_inputs,
             ):
                 return False
-            evidence_index = EvidenceIndex(
-                crls.values(), responses, recorded=seen, unusable=_describe(unusable, added_urls)
-            )
-            loaded = _Loaded(
-                evidence_index=evidence_index,
-                crls=crls,
-                bodies=bodies,
-                responses=responses,
-                by_source=by_source,
-                other_inputs=other_inputs,
-            )
             self._loaded = {**self._loaded, partner_id: loaded}
             return True
+
+    def _load(
+        self, partner_id: str, before: _Loaded | None, parsed: dict[str, Crl | bytes]
+    ) -> tuple[_Loaded, bool]:
+        """Return the evidence, and whether no row was replaced while it was read; `parsed` remembers what was read, by SHA-256."""
+        crls: dict[str, Crl] = {}
+        bodies: dict[str, bytes] = {}
+        responses: dict[str, tuple[bytes, ...]] = {}
+        by_source: dict[str, Crl] = {}
+        is_whole = True
+        rows, seen, added_urls = self._list(partner_id)
+        unusable = {(one.kind, one.source, one.about) for one in rows if one.unusable}
+        for one in rows:
+            if not one.sha256:
+                continue
+            known = parsed.get(one.sha256) or _find_loaded(before, one)
+            body = b"" if known else self._read(one)
+            if body is None:  # replaced or removed since it was listed
+                is_whole, body = False, b""
+            if one.kind is EvidenceKind.CRL:
+                crl = known if isinstance(known, Crl) else _parse(body)
+                if crl is None:
+                    unusable.add((one.kind, one.source, one.about))
+                    crl = before.by_source.get(one.source) if before else None  # the last good one stays
+                else:
+                    parsed[one.sha256] = crl
+                if crl is not None:
+                    crls[crl.sha256] = by_source[one.source] = crl
+            elif not known and not body:
+                unusable.add((one.kind, one.source, one.about))
+            else:
+                bodies[one.sha256] = parsed[one.sha256] = known if isinstance(known, bytes) else body
+                responses[one.about] = (*responses.get(one.about, ()), bodies[one.sha256])
+        loaded = _Loaded(
+            evidence_index=EvidenceIndex(
+                crls.values(), responses, recorded=seen, unusable=_describe(unusable, added_urls)
+            ),
+            crls=crls,
+            bodies=bodies,
+            responses=responses,
+            by_source=by_source,
+            other_inputs=(frozenset(unusable), seen, added_urls),
+        )
+        return loaded, is_whole
 
     def mark_unread(self, partner_id: str) -> None:
         """Note that a partner's evidence cannot be read; the evidence that was loaded before stays.
@@ -139,7 +156,7 @@ class EvidenceCache:
             )
 
     def _read(self, one: EvidenceRecord) -> bytes | None:
-        """Return the bytes of a row, which are empty if they are damaged, and so unusable; None if it was changed since."""
+        """Return the bytes of a row, which are empty if they are damaged; None if it was replaced or removed since it was listed."""
         with self._work.read() as stores:
             found = stores.evidence.get(one.partner_id, one.kind, one.source, one.about)
         return found.der if found is not None and found.sha256 == one.sha256 else None

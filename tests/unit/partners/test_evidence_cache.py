@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -177,6 +178,71 @@ def test_a_crl_that_is_not_stored_as_it_was_is_unusable(world: World) -> None:
     store(world, records.evidence("west", "http://b.example/crl", der=b""))
     assert evidence_cache.load(WEST)
     assert len(lists(evidence_cache)) == 2
+
+
+class _Racing:
+    """Changes the first row after each time that the rows were listed, so often; counts the reads."""
+
+    def __init__(self, world: World, times: int, act: Callable[[int], None]) -> None:
+        self.reads = 0
+        self._read, self._times, self._act = world.work.read, times, act
+
+    def __call__(self) -> object:
+        self.reads += 1
+        if self._times and self.reads % 2 == 0:
+            self._times -= 1
+            self._act(self.reads)
+        return self._read()
+
+
+NAMED = certify("carol", ISSUER, ca=False, extra=[crl_at("http://a.example/crl")])
+
+
+def test_a_crl_that_is_replaced_while_it_is_loaded_is_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a revoked certificate would get in until the next load, if a proof is only preferred."""
+    evidence_cache = EvidenceCache(world.work)
+    racing = _Racing(world, 1, lambda number: store(world, row(crl_of(ISSUER, 5, number=number))))
+    monkeypatch.setattr(world.work, "read", racing)
+    assert evidence_cache.load(WEST)
+    assert not evidence_cache.of(WEST).has_unusable(NAMED.parsed)
+    assert [crl.number for crl in evidence_cache.of(WEST).crls_about(ALICE.parsed)] == [2]
+    assert racing.reads == 5  # the list twice, the replaced row twice, and the other one once
+
+
+def test_a_crl_that_is_replaced_again_and_again_is_unusable(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the next load: the certificates that it may cover are refused, and the last good one stays."""
+    evidence_cache = EvidenceCache(world.work)
+    evidence_cache.load(WEST)
+    (before,) = evidence_cache.of(WEST).crls_about(ALICE.parsed)
+    with monkeypatch.context() as raced:
+        store(world, row(crl_of(ISSUER, 5, number=90)))
+        act = _Racing(world, 9, lambda number: store(world, row(crl_of(ISSUER, 5, number=90 + number))))
+        raced.setattr(world.work, "read", act)
+        assert evidence_cache.load(WEST)
+    assert evidence_cache.of(WEST).has_unusable(NAMED.parsed)
+    assert evidence_cache.of(WEST).crls_about(ALICE.parsed) == (before,)
+    assert evidence_cache.load(WEST)
+    assert not evidence_cache.of(WEST).has_unusable(NAMED.parsed)
+
+
+def test_a_row_that_is_removed_while_it_is_loaded_is_not_used(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one stays, and nothing is unusable."""
+    evidence_cache = EvidenceCache(world.work)
+
+    def remove(_: int) -> None:
+        with world.work.change() as stores:
+            stores.evidence.forget(WEST, EvidenceKind.CRL, "http://a.example/crl", "")
+
+    monkeypatch.setattr(world.work, "read", _Racing(world, 1, remove))
+    assert evidence_cache.load(WEST)
+    assert not evidence_cache.of(WEST).has_unusable(NAMED.parsed)
+    assert len(lists(evidence_cache)) == 1
 
 
 def test_a_list_that_was_named_by_hand_may_be_about_everybody(world: World) -> None:
