@@ -64,7 +64,6 @@ def render_moment(moment: datetime) -> str:
     """
     if moment.tzinfo is not UTC:
         require_utc(moment)
-        moment = moment.replace(tzinfo=UTC)  # otherwise one of another zone could equal it, and get its text
     return _render_utc(moment)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -125,6 +126,8 @@ def test_moments_have_one_form() -> None:
     """A moment is always rendered in UTC with microseconds."""
     assert render_moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) == "2026-01-02T03:04:05.000000Z"
     assert render_moment(datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)) == "2026-01-02T03:04:05.000006Z"
+    london = ZoneInfo("Europe/London")  # without an offset in winter
+    assert render_moment(datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=london)) == "2026-01-02T03:04:05.000006Z"
 
 
 @pytest.mark.parametrize("zone", [None, timezone(timedelta(hours=2))])
