@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,6 +145,32 @@ def test_the_end_of_envoy_is_an_event(house: House, monkeypatch: pytest.MonkeyPa
     soon(lambda: len(supervisor.envoy_pids()) == 1)
     os.kill(supervisor.envoy_pids()[0], signal.SIGKILL)
     soon(lambda: house.started == [1, 2, 3, 4])
+
+
+class _FailingPoll:
+    """A `select.poll` that the kernel has no memory for, a few times; `failed` is set after that."""
+
+    def __init__(self, times: int) -> None:
+        self.failed, self._times = threading.Event(), times
+        self.POLLIN = select.POLLIN
+
+    def poll(self) -> Any:
+        if self._times:
+            self._times -= 1
+            raise OSError(errno.ENOMEM, "no memory")
+        self.failed.set()
+        return select.poll()
+
+
+def test_if_waiting_fails_envoy_is_watched_still(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch keeps the door alive: an error of the system call does not end it."""
+    failing = _FailingPoll(3)
+    monkeypatch.setattr(supervisor_module, "select", failing)
+    run = house.supervisor().start()
+    assert failing.failed.wait(60)
+    os.kill(run.pid, signal.SIGKILL)
+    soon(lambda: len(house.started) == 2)
+    assert [status for _, status in house.died] == [-signal.SIGKILL]
 
 
 def test_an_envoy_that_died_unseen_is_reported_once(house: House) -> None:

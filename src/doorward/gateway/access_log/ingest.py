@@ -170,11 +170,15 @@ class Ingest:
     def _wait(self, stop: threading.Event, unchanged: float, before: tuple[int, ...]) -> tuple[bool, bool]:
         """Wait until the next look; return whether it is the last one, and whether a file was certainly written."""
         watch = self._watch
-        if unchanged < QUIET_SECONDS or watch is None or not watch.arm():
-            return stop.wait(self._pause(unchanged)), False
-        if self._fingerprint() != before or watch.wait(LOOK_SECONDS):
-            return stop.is_set(), True
-        if self._fingerprint() != before and not watch.wait(EVENT_SECONDS) and not stop.is_set():
+        try:
+            if unchanged < QUIET_SECONDS or watch is None or not watch.arm():
+                return stop.wait(self._pause(unchanged)), False
+            if self._fingerprint() != before or watch.wait(LOOK_SECONDS):
+                return stop.is_set(), True
+            is_deaf = self._fingerprint() != before and not watch.wait(EVENT_SECONDS)
+        except OSError:  # this thread must not end
+            is_deaf = True
+        if is_deaf and not stop.is_set():
             _log.warning("the system does not say when the access log is written: it is looked at instead")
             self._end_watch()
         return stop.is_set(), False

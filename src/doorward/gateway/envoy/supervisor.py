@@ -393,12 +393,15 @@ class Supervisor:
             forget_run(run.folder)
 
     def _watch(self) -> None:
-        while not self._sleep():
+        is_over = False
+        while not is_over:
             try:
-                self._tick()
+                is_over = self._sleep()
+                if not is_over:
+                    self._tick()
             except Exception:  # noqa: BLE001 - this thread keeps the door alive: it must not end
                 _log.exception("supervisor-failed")
-                self._stopping.wait(_CALM_TICK_SECONDS)
+                is_over = self._stopping.wait(_CALM_TICK_SECONDS)
 
     def _sleep(self) -> bool:
         """Wait until there may be something to do, such as the end of Envoy; return whether the watch is over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -146,6 +147,24 @@ def test_without_events_the_log_is_looked_at(log: Log) -> None:
     watch = _Deaf(log.folder, log.world.clock, lambda: log.write(line(2)), at=3)
     stop = looks(log, watch, 230)
     assert watch.waits == [LOOK_SECONDS] * 3 + [EVENT_SECONDS]
+    assert stop.waits[-1] == QUIET_POLL_SECONDS
+    assert log.taken() == ["r1", "r2"]
+
+
+class _Broken(_TimedWatch):
+    """A watch that the kernel has no memory for."""
+
+    def wait(self, seconds: float) -> bool:
+        super().wait(seconds)
+        raise OSError(errno.ENOMEM, "no memory")
+
+
+def test_if_waiting_fails_the_log_is_looked_at(log: Log) -> None:
+    """The thread must not end: later lines would be missing without a message."""
+    log.write(line(1))
+    watch = _Broken(log.folder, log.world.clock, lambda: log.write(line(2)), at=1)
+    stop = looks(log, watch, 230)
+    assert watch.waits == [LOOK_SECONDS]
     assert stop.waits[-1] == QUIET_POLL_SECONDS
     assert log.taken() == ["r1", "r2"]
 
