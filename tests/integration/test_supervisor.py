@@ -23,7 +23,7 @@ from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.demo.ports import free_port
 from doorward.gateway.envoy import supervisor as supervisor_module
 from doorward.gateway.envoy.admin import AdminClient
-from doorward.gateway.envoy.process import find_by_argument, holder_of
+from doorward.gateway.envoy.process import Orphan, find_by_argument, holder_of
 from doorward.gateway.envoy.program import LOG_ARGUMENT, EnvoyOptions, locate_envoy
 from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.runtime.world import SystemClock
@@ -187,8 +187,10 @@ def test_an_envoy_that_died_unseen_is_reported_once(house: House) -> None:
     second.find()
     second.stop()
     assert vanished == []
+    killed = Orphan(run.pid)
     os.kill(run.pid, signal.SIGKILL)
-    soon(lambda: not any(find_by_argument(LOG_ARGUMENT, house.folder / "envoy")))
+    assert killed.wait(60)  # a dying process loses its command line before its listener
+    killed.close()
 
     def fail(_pid: int, _epoch: int) -> None:
         raise Unavailable("store-full", "nothing can be recorded")
