@@ -16,7 +16,7 @@ from bench.rows import Goal, Row
 from bench.scene import Round, Scene, by_edge, compare, in_turn, of_door, of_peer, profile
 
 AT_ONCE = 64
-COUNT = 20_000
+COUNT = 10_000
 CRL_AT_ONCE, CRL_COUNT = 4, 40
 """nginx verifies the signature of the whole CRL for each connection: some ten connections a second."""
 
@@ -37,7 +37,7 @@ def measure(scene: Scene) -> Iterator[Row]:
 
 
 def _rows(scene: Scene, door: Door, known: str, more: Mapping[str, Peer]) -> Iterator[Row]:
-    count = scene.long_count(COUNT)
+    count = scene.count(COUNT)
     sides = {
         "ours": of_door(door, "new", AT_ONCE, count),
         "nginx": of_peer(scene.nginx, "new", AT_ONCE, count),

@@ -12,7 +12,7 @@ from bench.rows import Goal, Row
 from bench.scene import Scene, by_edge, compare, in_turn, of_door, of_peer, profile
 
 AT_ONCE = 64
-COUNT = 200_000
+COUNT = 100_000
 AS_BARE = Goal(number=0.75)
 AS_ENVOY = Goal(number=0.72)
 AS_ASKING = Goal(number=3.0)
@@ -20,7 +20,7 @@ AS_ASKING = Goal(number=3.0)
 
 def measure(scene: Scene) -> Iterator[Row]:
     """Yield the rows."""
-    count = scene.long_count(COUNT)
+    count = scene.count(COUNT)
     found = in_turn(
         {
             "ours": of_door(scene.few(), "keep", AT_ONCE, count),

@@ -78,16 +78,12 @@ class Scene:
         return 3 if self.quick else 5
 
     def count(self, number: int) -> int:
-        """Return how many to send: this number, or a fifth of it in a quick run."""
-        return number // 5 if self.quick else number
-
-    def long_count(self, number: int) -> int:
-        """The same for a rate of ours against a peer: a quick run has a tenth.
+        """Return how many to send: this number, or a fifth of it in a quick run.
 
         Ours ends with a third of a second in which the core has little to do: Envoy writes its last lines, and they become leaves.
-        A whole run is so long that this is some 2 % of it. In a quick run it is up to 15 %, and the CPU in the notes says more.
+        A whole run is so long that this is some 4 % of it. In a quick run it is a fifth, and the CPU in the notes says more.
         """
-        return number // 10 if self.quick else number
+        return number // 5 if self.quick else number
 
     @cached_property
     def application_port(self) -> int:

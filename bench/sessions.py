@@ -20,14 +20,14 @@ from tests.support.doorway import DOMAIN
 from tests.support.session_tokens import Mint, fingerprint
 
 AT_ONCE = 64
-COUNT = 200_000
+COUNT = 100_000
 AS_BARE = Goal(number=0.5)
 AS_ASKING = Goal(number=2.0)
 
 
 def measure(scene: Scene) -> Iterator[Row]:
     """Yield the rows."""
-    count = scene.long_count(COUNT)
+    count = scene.count(COUNT)
     scene.close_door()  # one installation at a time
     with _bare(scene) as bare, fresh(scene.application_port, 1, asks=True) as door:
         _bind(door)

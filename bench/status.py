@@ -1,11 +1,13 @@
 """OCSP responses from the status listener of `serve`, over kept HTTP connections: pre-signed ones, and ones that are signed for a nonce.
 
 The responses are about the clients' certificates. The responder makes at most 64 signatures for requests that came together, and at most
-5,000 a second; it answers what is beyond that without the nonce. Those answers are not counted, but the time that they took is.
+5,000 in a second; it answers what is beyond that without the nonce. So a round with a nonce asks for fewer, and begins in a second
+that has no earlier ones: it measures how fast they are, not the limit. An answer without its nonce would not be counted, but its time would.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +21,13 @@ from bench import seeding
 from bench.installation import Door
 from bench.load import Target, write_requests
 from bench.rows import Goal, Of, Row
-from bench.scene import Scene, alone, in_turn, of_door, profile
+from bench.scene import Measurement, Round, Scene, alone, in_turn, of_door, profile
 from doorward.stores.ocsp_signing_limiter import AT_ONCE as SIGNED_AT_ONCE
+from doorward.stores.ocsp_signing_limiter import PER_SECOND
 
 AT_ONCE = 64
 NONCE = b"0123456789abcdef"
-COUNT, COUNT_WITH_NONCE = 20_000, 10_000
+COUNT, COUNT_WITH_NONCE = 20_000, PER_SECOND - 500
 
 
 def measure(scene: Scene) -> Iterator[Row]:
@@ -38,7 +41,7 @@ def measure(scene: Scene) -> Iterator[Row]:
     ):
         target = _target(door, nonce)
         side = of_door(replace_target(door, target), "plain", at_once, scene.count(count))
-        rounds = in_turn({"ours": side}, scene.rounds)["ours"]
+        rounds = in_turn({"ours": _after_a_second(side)}, scene.rounds)["ours"]
         yield alone(
             f"OCSP responses {name}",
             rounds,
@@ -50,6 +53,14 @@ def measure(scene: Scene) -> Iterator[Row]:
 def replace_target(door: Door, target: Target) -> Door:
     """Return the same door with another place for the load."""
     return Door(house=door.house, target=target)
+
+
+def _after_a_second(side: Measurement) -> Measurement:
+    def measure(share: float) -> Round:
+        time.sleep(1.0)
+        return side(share)
+
+    return measure
 
 
 def _target(door: Door, nonce: bytes) -> Target:
