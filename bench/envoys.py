@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.load import Target, write_requests
-from bench.machine import MEASURED, on_core
+from bench.machine import MEASURED, begun_on
 from bench.peers import HOST, Peer
 from doorward.enforcement.envoy.names import SESSION_COOKIE
 from doorward.policy.model import HttpUpstream
@@ -53,7 +53,7 @@ def bare_envoy(folder: Path, port: int, *, asks: bool = False) -> Iterator[Peer]
     )
     requests = write_requests(folder / "requests", [build_request(HOST, token)])
     pair = (folder / "p256.pem", folder / "p256.key")
-    with on_core(MEASURED), open_door(site, resources=resources, serve=False, whole=False) as door:
+    with begun_on(MEASURED, open_door(site, resources=resources, serve=False, whole=False)) as door:
         target = Target(port=site.port, name=HOST, requests=requests, identities=(pair,))
         yield Peer(name=envoy_name(), pids=(door.envoy.process.pid,), target=target)
 

@@ -17,14 +17,16 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 MEASURED, REST = 0, 1
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache" / "bench"
 """Ignored by git; on the disk of the checkout."""
 
+T = TypeVar("T")
 _IN_MEMORY = {"tmpfs", "ramfs", "overlay-on-tmpfs"}
 
 
@@ -76,6 +78,15 @@ def on_core(core: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def begun_on(core: int, service: AbstractContextManager[T]) -> Iterator[T]:
+    """Enter `service` on one core: the processes that it starts stay there, and this thread goes back to its own cores at once."""
+    with ExitStack() as stack:
+        with on_core(core):
+            entered = stack.enter_context(service)
+        yield entered
 
 
 def family(*pids: int) -> set[int]:

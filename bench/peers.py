@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.load import Target
-from bench.machine import MEASURED, REST, on_core, version
+from bench.machine import MEASURED, REST, begun_on, version
 from doorward.demo.ports import free_port
 from tests.support.certificates.issuing import toy_ca
 
@@ -113,7 +113,7 @@ def application(folder: Path) -> Iterator[int]:
     """Run the application behind the door on the other core; gives its port."""
     port = free_port()
     server = f"listen 127.0.0.1:{port}; keepalive_requests 100000000; location / {{ return 200 'ok'; }}"
-    with on_core(REST), _nginx(folder, "application", f"access_log off; server {{ {server} }}", port):
+    with begun_on(REST, _nginx(folder, "application", f"access_log off; server {{ {server} }}", port)):
         yield port
 
 
@@ -123,7 +123,7 @@ def nginx(folder: Path, site: PeerSite, requests: Path, *, crl: Path | None = No
     port, name = free_port(), "nginx-crl" if crl else "nginx"
     more = f"ssl_crl {crl};" if crl else ""
     text = _server(folder, name, site, port, locations=f"location / {{ {_PASS} }}", more=more)
-    with on_core(MEASURED), _nginx(folder, name, text, port) as pid:
+    with begun_on(MEASURED, _nginx(folder, name, text, port)) as pid:
         yield Peer(name=nginx_name(), pids=(pid,), target=_target(site, port, requests))
 
 
@@ -141,7 +141,7 @@ def nginx_asking(folder: Path, site: PeerSite, requests: Path, *, python: bool) 
     if not python:
         text += f"server {{ listen unix:{judge}; access_log off; keepalive_requests 100000000; location / {{ return 204; }} }}"
     service = _python_judge(judge) if python else nullcontext(())
-    with on_core(MEASURED), service as pids, _nginx(folder, name, text, port) as pid:
+    with begun_on(MEASURED, service) as pids, begun_on(MEASURED, _nginx(folder, name, text, port)) as pid:
         yield Peer(name=nginx_name(), pids=(pid, *pids), target=_target(site, port, requests))
 
 
@@ -160,7 +160,8 @@ def haproxy(folder: Path, site: PeerSite, requests: Path) -> Iterator[Peer]:
         " ssl-min-ver TLSv1.3 no-tls-tickets alpn http/1.1\n http-request set-header X-Client %[ssl_c_s_dn]\n"
         f" default_backend app\nbackend app\n server app 127.0.0.1:{site.application_port}\n"
     )
-    with on_core(MEASURED), _process(folder, "haproxy", ["haproxy", "-db", "-f", str(config)], port) as pid:
+    command = ["haproxy", "-db", "-f", str(config)]
+    with begun_on(MEASURED, _process(folder, "haproxy", command, port)) as pid:
         yield Peer(name=haproxy_name(), pids=(pid,), target=_target(site, port, requests))
 
 

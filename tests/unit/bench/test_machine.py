@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from bench.machine import cpu_seconds, family, file_system, process_seconds, version
+from bench.machine import begun_on, cpu_seconds, family, file_system, process_seconds, version
 
 
 def test_the_file_system_of_a_path_is_that_of_its_mount() -> None:
@@ -40,6 +43,24 @@ def test_the_cpu_of_threads_that_ended_is_counted_for_their_process() -> None:
     one.start()
     one.join()
     assert process_seconds(os.getpid()) - before >= used[0]
+
+
+def test_a_service_begun_on_a_core_stays_there_and_the_thread_does_not() -> None:
+    """Otherwise the load would come from the measured core as soon as one peer runs."""
+    before = os.sched_getaffinity(0)
+    core = min(before)
+
+    @contextmanager
+    def service() -> Iterator[set[int]]:
+        with subprocess.Popen(["sleep", "60"]) as process:
+            try:
+                yield os.sched_getaffinity(process.pid)
+            finally:
+                process.kill()
+
+    with begun_on(core, service()) as of_service:
+        assert of_service == {core}
+        assert os.sched_getaffinity(0) == before
 
 
 def test_a_program_that_is_not_installed_has_no_version() -> None:
