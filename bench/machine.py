@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -131,9 +131,15 @@ def cpu_seconds(pids: Collection[int]) -> float:
     return sum(cpu_by_thread({"all": pids}).values())
 
 
-def process_seconds(pid: int) -> float:
-    """Return the seconds of CPU of one process so far, those of its threads that ended included."""
-    return time.clock_gettime(~pid << 3 | 2)  # the clock that clock_getcpuclockid(3) gives for a process
+def process_seconds(*pids: int) -> float:
+    """Return the seconds of CPU of processes so far, those of their threads that ended included; 0 for one that ended itself."""
+    used = 0.0
+    for pid in pids:
+        with suppress(OSError):
+            used += time.clock_gettime(
+                ~pid << 3 | 2
+            )  # the clock that clock_getcpuclockid(3) gives for a process
+    return used
 
 
 def core_times(core: int) -> tuple[float, float]:
@@ -161,7 +167,7 @@ class Others:
     def _now(self) -> tuple[float, float, float]:
         times = [core_times(core) for core in (MEASURED, REST)]
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        own = cpu_seconds(family(os.getpid())) + ended.ru_utime + ended.ru_stime
+        own = process_seconds(*family(os.getpid())) + ended.ru_utime + ended.ru_stime
         return sum(busy for busy, _ in times), sum(whole for _, whole in times), own
 
 

@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
-from bench.machine import begun_on, cpu_seconds, family, file_system, process_seconds, version
+from bench.machine import Others, begun_on, cpu_seconds, family, file_system, process_seconds, version
 
 
 def test_the_file_system_of_a_path_is_that_of_its_mount() -> None:
@@ -43,6 +44,21 @@ def test_the_cpu_of_threads_that_ended_is_counted_for_their_process() -> None:
     one.start()
     one.join()
     assert process_seconds(os.getpid()) - before >= used[0]
+
+
+def test_what_threads_of_the_bench_used_before_they_ended_is_not_the_work_of_others() -> None:
+    """The clients of OpenBao are such threads: their work was once said to be that of other programs."""
+    with patch("bench.machine.core_times", lambda _core: (time.process_time() / 2, time.monotonic())):
+        others = Others()
+
+        def work() -> None:
+            while time.thread_time() < 0.05:
+                pass
+
+        one = threading.Thread(target=work)
+        one.start()
+        one.join()
+        assert others.share() < 0.1
 
 
 def test_a_service_begun_on_a_core_stays_there_and_the_thread_does_not() -> None:
