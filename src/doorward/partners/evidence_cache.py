@@ -66,9 +66,9 @@ class EvidenceCache:
         """Load a partner's evidence from the database; return whether it changed.
 
         A CRL that cannot be parsed here, although it was accepted when it was stored, counts as unusable: the
-        certificates that it may cover are refused, and the other CRLs stay in use. If rows are replaced while they are read, all
-        are listed again, a few times; after that they count as unusable until the next change. Without them a revoked
-        certificate would get in until then, if its proof is only preferred.
+        certificates that it may cover are refused, and the other CRLs stay in use. If a row is replaced while the rows are
+        read, all rows are listed again, up to `_TRIES` times. After that the replaced rows count as unusable until the next change:
+        otherwise a revoked certificate would get in until then, if its proof is only preferred.
 
         Raises:
             Unavailable: the database cannot be read; the former evidence stays.

@@ -6,7 +6,7 @@
    together have a size limit, because every gateway holds them in memory, at about five times their size.
 3. Record the revocations of known certificates (recorded_revocations). Store new evidence with a change about the
    partner, so that gateways load it. An unchanged CRL, or the status 304, only sets the time of the next fetch, unless the
-   stored one is damaged: then the whole CRL is fetched again, and takes its place.
+   stored one is damaged: then that is recorded as a failure, and the whole CRL is fetched again and takes its place.
 4. A failure also sets the time of the next fetch. The stored evidence stays in use until it expires. Every exception is
    stored as a failure with its reason, also one that is a fault of this program (failures).
 An event is recorded only for news: a new CRL, another response of a responder, another failure than the last one.
@@ -25,12 +25,11 @@ from datetime import datetime, timedelta
 from doorward.audit.events import EventType
 from doorward.audit.values import MAX_INTEGER
 from doorward.core.certificate import CertificateState
-from doorward.core.errors import DoorwardError, RequestRefused, Unavailable
+from doorward.core.errors import DoorwardError, IntegrityError, RequestRefused, Unavailable
 from doorward.core.ports import FetchResponse
 from doorward.partners.evidence.failures import (
     is_unusable,
     new_evidence_event,
-    next_try_after_failure,
     next_try_after_success,
     note_failure,
     random_fraction,
@@ -122,7 +121,8 @@ def process_fetch_result(
     except DoorwardError as failure:
         note_failure(services, context.kept, context.partner, failure, now, unusable=is_unusable(failure))
         return failure
-    damaged = context.is_damaged
+    if context.is_damaged and accepted is None:
+        return _note_damage(services, context, now)
     etag = context.kept.etag if outcome.body is None else outcome.etag
     was_unusable = context.kept.unusable
     kept = replace(context.kept, etag=etag, fetched_at=now, failures=0, problem="", unusable=False)
@@ -130,20 +130,27 @@ def process_fetch_result(
     if (
         accepted is not None
         and outcome.body is not None
-        and (damaged or _digest(outcome.body) != kept.sha256)
+        and (not kept.der or _digest(outcome.body) != kept.sha256)
     ):
         _store(services, context, outcome.body, accepted, now)
         return None
-    fraction = random_fraction(services)
-    at = next_try_after_success(now, context.partner.refresh, kept.next_update, fraction)
-    if damaged:  # without the ETag the server sends the CRL again
-        at = next_try_after_failure(now, context.partner.refresh, 1, fraction)
-        kept = replace(kept, etag="")
+    at = next_try_after_success(now, context.partner.refresh, kept.next_update, random_fraction(services))
     with services.work.change() as stores:
         stores.evidence.reschedule(replace(kept, try_at=at))
         if was_unusable:
             stores.changes.note(ChangeKind.EVIDENCE, context.partner.id, now)
     return None
+
+
+def _note_damage(services: Services, context: _ResultContext, now: datetime) -> DoorwardError:
+    """Record that the stored CRL is damaged, and have the whole of it fetched again: without an ETag the server sends it."""
+    failure = IntegrityError(
+        "evidence-damaged",
+        "the stored CRL is not the one that was fetched, and the whole CRL is fetched again",
+    )
+    kept = replace(context.kept, etag="")
+    note_failure(services, kept, context.partner, failure, now, unusable=False)
+    return failure
 
 
 def _load_context(services: Services, task: FetchTask, now: datetime) -> _ResultContext | None:
@@ -172,9 +179,9 @@ def _judge(services: Services, context: _ResultContext, body: bytes, now: dateti
         raise RequestRefused("evidence-not-signed", "the partner's terms or authorities cannot be read")
     if context.kept.kind is EvidenceKind.CRL:
         # At the limit, still accept a CRL that is not larger than the one it replaces; otherwise one issuer's long
-        # lists make the others expire. A damaged one is replaced by the same CRL.
+        # lists make the others expire. A damaged one may be replaced by any: what is left of its pieces is counted in `others`.
         is_too_much = len(body) > len(context.kept.der) and context.others + len(body) > LISTS_BYTES
-        if is_too_much and _digest(body) != context.kept.sha256:
+        if is_too_much and not context.is_damaged:
             limit = LISTS_BYTES // (1024 * 1024)
             raise RequestRefused(
                 "evidence-too-much",

@@ -193,7 +193,10 @@ class SourceScan:
                     stores.changes.note(ChangeKind.EVIDENCE, partner_id, now)
 
     def _forget_pieces(self) -> None:
-        """Remove long CRLs that no row has, and had at the end of the scan before: otherwise one may be about to be stored."""
+        """Remove the pieces of long CRLs that were in no row at the end of this scan and of the one before.
+
+        At the end of one scan such a CRL may be about to be stored.
+        """
         with self._services.work.read() as stores:
             unused = frozenset(stores.evidence.unused_pieces())
         for sha256 in sorted(unused & self._unused_pieces):

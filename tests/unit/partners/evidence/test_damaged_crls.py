@@ -96,15 +96,19 @@ def test_the_same_crl_is_stored_again(scene: Scene, how: str) -> None:
 
 
 def test_after_304_the_whole_crl_is_asked_for(scene: Scene) -> None:
-    """The server knows nothing of the damage: only a request without the ETag gets the bytes, and soon."""
+    """The server knows nothing of the damage: only a request without the ETag gets the bytes, and soon. Operators see why."""
     scene.damage()
-    assert scene.fetch(None) is None
+    failure = scene.fetch(None)
+    assert failure is not None
+    assert failure.code == "evidence-damaged"
     row = scene.west.row(ROOT_CRL)
-    assert (row.etag, row.failures, row.problem) == ("", 0, "")
+    assert (row.etag, row.failures) == ("", 1)
+    assert row.problem.endswith("(evidence-damaged)")
     assert row.try_at <= scene.west.clock.now() + timedelta(seconds=30)
     scene.west.clock.turn(seconds=30)
     assert scene.fetch(scene.long) is None
-    assert scene.west.row(ROOT_CRL).der == scene.long
+    row = scene.west.row(ROOT_CRL)
+    assert (row.der, row.failures, row.problem) == (scene.long, 0, "")
 
 
 def test_nothing_older_takes_its_place(scene: Scene) -> None:
@@ -131,14 +135,16 @@ def test_after_its_end_it_excludes_nothing(scene: Scene) -> None:
     assert scene.west.row(ROOT_CRL).der == older
 
 
+@pytest.mark.parametrize("is_newer", [False, True])
 def test_the_limit_of_all_lists_does_not_keep_it_damaged(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, *, is_newer: bool
 ) -> None:
-    """The pieces that are left count, and the CRL takes their place."""
+    """The pieces that are left count, and the same CRL or a newer one takes their place."""
     scene.damage()
     monkeypatch.setattr(fetch_results, "LISTS_BYTES", len(scene.long))
-    assert scene.fetch(scene.long) is None
-    assert scene.west.row(ROOT_CRL).der == scene.long
+    sent = long_crl(scene.west, before=timedelta(), number=6) if is_newer else scene.long
+    assert scene.fetch(sent) is None
+    assert scene.west.row(ROOT_CRL).der == sent
 
 
 def test_a_fetch_is_good_though_the_former_pieces_cannot_be_removed(
