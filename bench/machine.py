@@ -132,7 +132,7 @@ def cpu_seconds(pids: Collection[int]) -> float:
 
 
 def process_seconds(*pids: int) -> float:
-    """Return the seconds of CPU of processes so far, those of their threads that ended included; 0 for one that ended itself."""
+    """Return the seconds of CPU of processes so far, those of their threads that ended included; 0 for a process that has ended."""
     used = 0.0
     for pid in pids:
         with suppress(OSError):

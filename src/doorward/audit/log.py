@@ -77,7 +77,7 @@ class PendingEvent:
 class PendingBlock(NamedTuple):
     """A block that is in the outbox; `block_id` is the id of its first event.
 
-    `packed` is for the store that made this: the stored form of the leaves, which it need not make again. Empty if there is none.
+    `packed` is the stored form of the leaves, so that the store need not make it again; empty if it is not known.
     """
 
     outbox_id: int

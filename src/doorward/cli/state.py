@@ -69,7 +69,7 @@ class State:
 
     @contextmanager
     def opened(self) -> Iterator[Installation]:
-        """Open the installation for a part of the command, and close it after that: a command that looks again and again."""
+        """Open the installation for one look, and close it after the block, because a command that watches opens it many times."""
         with closing(self._open(one_shot=True)) as installation:
             yield installation
 

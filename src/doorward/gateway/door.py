@@ -145,7 +145,7 @@ class Gateway:
         self.follower = self._build_follower(snapshots)
         log = options.folder / "log"
         self.ingest = Ingest(services, self.id, log, self._reopen_logs, event_limiter, watch=FolderWatch(log))
-        self._log_watch = LogWatch(self._running_statistics, self.ingest.note_gap, services.clock)
+        self._log_watch = LogWatch(self._running_counters, self.ingest.note_gap, services.clock)
         self._reconciler = self._build_reconciler()
         self.last_seen = LastSeen(services, self.connections)
         self._authorizer = AssembledAuthorizer(
@@ -460,7 +460,7 @@ class Gateway:
         gap = self.ingest.build_gap(min(self.ingest.last_written() or now, now), now, "envoy-died")
         self._record(EventType.ENVOY_DIED, {"epoch": epoch, **({"pid": pid} if pid else {})}, gap)
 
-    def _running_statistics(self) -> tuple[EnvoyCounters, int] | None:
+    def _running_counters(self) -> tuple[EnvoyCounters, int] | None:
         running = self.supervisor.running
         return (running.admin, running.epoch) if running is not None else None
 

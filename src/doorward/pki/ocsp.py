@@ -133,8 +133,8 @@ class UpdateWindow:
 class OcspResponder:
     """The responder of one issuing CA; made by `build_responder`.
 
-    `ids` are the (hash name, issuer name hash, issuer key hash) that clients may ask with. `sign` and `algorithm` are the
-    signature by its key, which is compared with its certificate when the responder is built.
+    `ids` are the (hash name, issuer name hash, issuer key hash) that clients may ask with. `sign` signs with its key,
+    which `build_responder` compared with its certificate, and `algorithm` is the AlgorithmIdentifier of the signature, DER.
     """
 
     ids: frozenset[tuple[str, bytes, bytes]]

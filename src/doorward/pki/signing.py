@@ -85,7 +85,7 @@ def sign_raw(body: bytes, key: PrivateKey) -> bytes:
 
 
 def bind_key(key: PrivateKey) -> Callable[[bytes], bytes]:
-    """Return `sign_raw` with this key: who signs often asks for the kind of the key only once."""
+    """Return a function that does what `sign_raw` does with this key; the kind of the key is looked up once, not for each signature."""
     match key:
         case EllipticCurvePrivateKey():
             return partial(_sign_with_curve, key, ec.ECDSA(choose_hash(key)))

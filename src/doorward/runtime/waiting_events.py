@@ -1,4 +1,4 @@
-"""Whether events wait for the sequencer, asked about once a second: while nothing is committed, no transaction is opened for it.
+"""Whether events wait for the sequencer. While nothing is committed, the question opens no transaction.
 
 Not here: sequencing (`audit.log`), and when it is asked (`serve`).
 """

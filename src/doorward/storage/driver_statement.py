@@ -120,7 +120,8 @@ _LISTED = (1, 4, 16, 64)
 class ListStatement:
     """A look-up of many values of one column; `{listed}` in the SQL text stands for them, as in `id IN ({listed})`.
 
-    The last value is repeated until a text takes as many. A result may have duplicates if more than 64 values are listed.
+    The last value is repeated until a text takes as many. If a value is listed twice, more than 64 places apart, its
+    rows come twice.
     """
 
     def __init__(self, text: str) -> None:

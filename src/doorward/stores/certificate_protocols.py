@@ -101,7 +101,10 @@ class StatusStore(Protocol):
         ...
 
     def check_crl(self, authority_id: str, partition: str = "") -> None:
-        """Return if `crl` would return that CRL or None, without loading it as a whole; raise `IntegrityError` if it is damaged."""
+        """Check the newest CRL of this authority and partition, one piece in memory at a time, and raise `IntegrityError` if it is damaged.
+
+        Nothing happens if there is none.
+        """
         ...
 
     def crl_heads(self, authority_id: str) -> list[CrlRecord]:

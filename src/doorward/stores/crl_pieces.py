@@ -2,9 +2,10 @@
 
 A CRL of 500,000 entries has 24 MB. In one transaction they hold the lock for 0.2 s and more, and a withdrawal would wait. So its pieces
 are stored beforehand, a few in each transaction, under the digest of the whole; the transaction that makes it the
-newest CRL finds them there (docs/design/0117).
+newest CRL finds them there (docs/design/0117, 0123).
 
-Not here: making CRLs (`authority.status.crls`), storing the pieces (`certificate_protocols.StatusStore`).
+Not here: making CRLs (`authority.status.crls`), storing the pieces
+(`certificate_protocols.StatusStore`, `partner_protocols.EvidenceStore`).
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ class WebServer:
 class DatedServerState(ServerState):
     """What the connections of one server share; renders the Date header when it is asked for, at most once a second.
 
-    uvicorn renders it ten times a second whether somebody asks or not, in each of our servers.
+    uvicorn renders it ten times a second, also if there is no request, in each of our servers.
     """
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:

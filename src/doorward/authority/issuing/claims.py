@@ -122,9 +122,8 @@ def entitlement_of(stores: Stores, principal_id: str, *, replaces: str = "") -> 
     return _build_entitlement(domain, principal.kind, principal.name, principal.id, replaces)
 
 
-@lru_cache(
-    maxsize=256
-)  # a batch has 64, and examines each claim twice; what was read from the database decides
+# A batch has 64 claims, and each is examined twice. The arguments are read again in each transaction.
+@lru_cache(maxsize=256)
 def _build_entitlement(
     trust_domain: str, kind: PrincipalKind, name: str, principal_id: str, replaces: str
 ) -> Entitlement:

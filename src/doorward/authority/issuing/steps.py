@@ -4,7 +4,8 @@ Each request has an outcome of its own: a certificate, or its error. A claim tha
 others go on. If a transaction of several requests fails later, it is rolled back and done again in two halves, until
 the request that cannot be issued is alone: its error reaches no other request. If the database cannot be used, all fail.
 Within a transaction the requests come one after the other, and each sees what those before it changed: of two requests
-with one claim, the second finds the claim used up.
+with one claim, the second finds the claim used up. In step 5 only requests with one holder or one key see each other's
+certificate as valid (`_list_independent`).
 
 Not here: the queue (certificates), building the certificate (preparation), claims and entitlements (claims).
 """
@@ -260,7 +261,7 @@ def _list_independent(attempts: Sequence[_Attempt]) -> list[list[_Attempt]]:
 
 
 def _refuse_revoked_keys(stores: Stores, records: Sequence[CertificateRecord]) -> None:
-    """Refuse a principal's key if a certificate with it is revoked: a thief may have it, under this or another name.
+    """Refuse the keys of principals if a certificate with one of them is revoked: a thief may have it, under this or another name.
 
     A renewal refuses every key that had a certificate (renewal).
     """

@@ -1,6 +1,6 @@
 """Checks that the stored CRLs are those that were signed.
 
-This reads every CRL, 24 MB with 500,000 entries. So a caller that looks often keeps a `StoredCrls`, which reads a CRL again
+A check reads every CRL, 24 MB with 500,000 entries. So a caller that looks often keeps a `StoredCrls`, which reads a CRL again
 only if another one was published, or after ten minutes, because the stored bytes may be damaged at any time.
 
 Not here: whether they are current (published_objects); handing them out, which checks them too (`StatusStore.crl`).
@@ -16,12 +16,11 @@ AGAIN_SECONDS = 600.0
 
 
 class StoredCrls:
-    """Remembers which CRLs were whole, and when. For one thread."""
+    """Checks CRLs, and remembers the number of each good one and when it was checked. For one thread."""
 
     def __init__(self) -> None:
-        self._whole: dict[
-            tuple[str, str], tuple[int, float]
-        ] = {}  # number and moment, by authority and partition
+        # Number and moment, by authority and partition.
+        self._whole: dict[tuple[str, str], tuple[int, float]] = {}
 
     def check(self, services: Services) -> None:
         """Return if every CRL of the root and of the trusted issuing authorities is stored as it was signed.

@@ -107,7 +107,7 @@ def build_request_log(
         "path": logged_path(upstream),
         "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     }
-    return _file_log(path, _parted(fields))
+    return _file_log(path, _split_fields(fields))
 
 
 def build_portal_log(path: str, door_id: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def build_portal_log(path: str, door_id: str) -> dict[str, Any]:
         "application": door_id,
         "path": logged_path(UnixUpstream(path="/")),
     }
-    return _file_log(path, _parted(fields))
+    return _file_log(path, _split_fields(fields))
 
 
 def build_open_log(path: str, door_id: str) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def _states(fields: dict[str, ConnectionFact]) -> dict[str, str]:
     return {name: f"%FILTER_STATE({fact.state_key}:PLAIN)%" for name, fact in fields.items()}
 
 
-def _parted(fields: dict[str, str]) -> dict[str, Any]:
+def _split_fields(fields: dict[str, str]) -> dict[str, Any]:
     """Return the format of a request's line with the fields that often repeat in `LOG_ABOUT`."""
     about = {name: value for name, value in sorted(fields.items()) if name not in _VARIES}
     return {LOG_ABOUT: about, **{name: value for name, value in fields.items() if name in _VARIES}}

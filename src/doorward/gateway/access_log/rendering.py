@@ -43,7 +43,7 @@ _ABSENT = "-"
 """Envoy's word for an unknown value inside text."""
 
 Number = int | float | None
-"""A float is not taken (`_count`); without it here, the decoder would read 1.0 as 1, which JSON readers do not agree on."""
+"""A float is not taken (`_number`, `render`); without it here, the decoder would read 1.0 as 1, which JSON readers do not agree on."""
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):

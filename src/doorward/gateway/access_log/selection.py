@@ -1,6 +1,6 @@
-"""From a piece of the access log to a block of sealed events: which lines are recorded singly, which are counted.
+"""From a piece of the access log to blocks of sealed events: which lines are recorded singly, which are counted.
 
-Not here: reading the file and storing the block (`ingest`), the meaning of a line (`lines`), the fast way from a line to
+Not here: reading the file and storing the blocks (`ingest`), the meaning of a line (`lines`), the fast way from a line to
 its leaf (`rendering`), the limits (`audit.counting`).
 """
 

@@ -156,7 +156,7 @@ class Follower:
         return min((reached, *(first - 1 for first, _ in list(self._changed_terms.values()))))
 
     def fresh(self) -> bool:
-        """Return whether the sequence was read within `max_staleness`, and every connection could be judged by it."""
+        """Return whether the sequence was read, or found unchanged, within `max_staleness`, and every connection could be judged by it."""
         read_at = self._read_at
         return (
             not self._judging_failed

@@ -60,7 +60,7 @@ _OPENING = render_settings(
 """SETTINGS must be first: Envoy ends the connection otherwise."""
 
 _PLAIN_HEADERS = END_HEADERS | PADDED | PRIORITIZED
-"""Flags of HEADERS of which a whole block without anything else has the first one alone."""
+"""If END_HEADERS is the only one of these flags that is set, the payload is a whole block, without padding and priority."""
 
 _SETTINGS_ACK = render_frame(FrameType.SETTINGS, ACK, 0)
 
@@ -275,9 +275,8 @@ class ServerConnection:
     def _headers(self, flags: int, number: int, payload: bytes) -> None:
         if not number & 1:
             raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "a client opens streams with odd numbers")
-        if (
-            flags & _PLAIN_HEADERS == END_HEADERS and len(payload) <= limits.BLOCK_BYTES
-        ):  # as Envoy sends them
+        # As Envoy sends them.
+        if flags & _PLAIN_HEADERS == END_HEADERS and len(payload) <= limits.BLOCK_BYTES:
             self._take_block(number, payload, ends=bool(flags & END_STREAM))
             return
         if flags & PADDED:

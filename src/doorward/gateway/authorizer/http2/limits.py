@@ -1,9 +1,8 @@
 """What a peer may send, hold and repeat on one connection.
 
 Two kinds of clients reach these numbers: a program of our own user, and a stranger, by the certificates that Envoy passes on.
-BoringSSL accepts certificates of 100 kB together. A leaf of that size becomes some 200 kB of URL-encoded PEM, and a chain of
-many small ones tens of kB of fingerprints in a header. Such a call is judged, or refused for itself: it must not disturb
-the calls of other clients on the same connection.
+BoringSSL accepts certificates of 100 kB together. A leaf of that size becomes some 200 kB of URL-encoded PEM. Such a call is
+judged, or refused for itself: it must not disturb the calls of other clients on the same connection.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ HELD_BYTES = 8 << 20
 HEADER_LIST_BYTES = 32 << 10
 """Of the fields of a request, as RFC 9113 section 6.5.2 counts them; a request with more is refused."""
 BLOCK_BYTES = 96 << 10
-"""Of a header block, coded; a longer one ends the connection. Envoy's has 300 octets, and at most 72 kB: the fingerprints of
-as many certificates of 90 octets as BoringSSL takes."""
+"""Of a header block, coded; a longer one ends the connection. Envoy's has 300 octets. (Up to 72 kB while Envoy sent the
+fingerprint of each certificate of a chain, until docs/design/0119.)"""
 BLOCK_FRAMES = 16
 """HEADERS and CONTINUATION of one block, empty ones too (CVE-2024-27316)."""
 SMALL_DATA_BYTES = 512
