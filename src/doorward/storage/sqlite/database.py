@@ -44,8 +44,8 @@ class SqliteDatabase(DatabaseFile):
         seconds = busy_timeout.total_seconds()
         readers_engine = self._engine(begin="BEGIN", size=readers, query_only=True)
         self._readers = KeptConnections(readers_engine, most=readers, timeout_seconds=seconds)
-        writers_engine = self._engine(begin="BEGIN IMMEDIATE", size=1, query_only=False)
-        self._kept_writer = KeptConnections(writers_engine, most=1, timeout_seconds=seconds)
+        self._writers = self._engine(begin="BEGIN IMMEDIATE", size=1, query_only=False)
+        self._kept_writer = KeptConnections(self._writers, most=1, timeout_seconds=seconds)
         self._writer = Writer(self._kept_writer, lambda: self.write_lock.held(busy_timeout), busy_timeout)
 
     @contextmanager
