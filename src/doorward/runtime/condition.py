@@ -35,19 +35,19 @@ _ONLY_WITHDRAWALS = (
 )
 
 
-def examine(installation: Installation, now: datetime, crls: StoredCrls) -> list[Part]:
+def examine(installation: Installation, now: datetime, crls: StoredCrls | None = None) -> list[Part]:
     """Return the condition of every part.
 
     Args:
         installation: the installation.
         now: aware, UTC.
-        crls: which CRLs were found whole by an earlier look.
+        crls: which CRLs were found whole by an earlier look; None checks all.
 
     Raises:
         Unavailable: `not-initialised`.
     """
     return [
-        examine_authority(installation, now, crls),
+        examine_authority(installation, now, crls or StoredCrls()),
         *examine_rollover(installation, now),
         _inventory(installation),
         examine_lifetimes(installation),
