@@ -145,6 +145,12 @@ def _partner(told: EvidenceHealth) -> Part:
         if told.unusable and not told.demanded:
             but = "passes too, because `unsafe-prefer` says so" if told.tolerated else "is refused"
             trouble.append(f"if the latest evidence cannot be used ({told.unusable}), the certificate {but}")
+    if told.damaged:
+        what = "passes, because `unsafe-prefer` says so" if told.tolerated else "is refused"
+        trouble.append(
+            f"stored evidence is damaged ({told.damaged}): at a gateway that started since, a certificate that needs it {what}"
+        )
+    if trouble:
         trouble += told.problems
     elif told.problems:  # show the reason of each failure, even if no certificate needs that evidence yet
         words += told.problems
@@ -152,17 +158,24 @@ def _partner(told: EvidenceHealth) -> Part:
         name="partner",
         text=f"{told.partner}: {', '.join(words)}",
         trouble=tuple(trouble),
-        hints=("is `doorward serve` running? Otherwise ask the partner",) if trouble else (),
+        hints=(_hint(told),) if trouble else (),
         facts={
             "partner": told.partner,
             "sources": told.sources,
             "missing": told.missing,
             "stale": told.stale,
             "failing": told.failing,
+            "damaged": told.damaged,
             "unusable": told.unusable,
             "problems": list(told.problems),
         },
     )
+
+
+def _hint(told: EvidenceHealth) -> str:
+    if told.damaged:
+        return "`serve` fetches it again within a minute; do not restart a gateway before, and check the disk (`evidence-damaged`)"
+    return "is `doorward serve` running? Otherwise ask the partner"
 
 
 def _keys(installation: Installation) -> list[Part]:

@@ -51,6 +51,8 @@ class KeptConnections:
             try:
                 yield connection
             except BaseException:
+                if self._is_closed:
+                    connection.invalidate()  # as in `_close_idle`
                 connection.close()  # its pool resets it, whatever state the error left
                 raise
             self._give_back(connection)

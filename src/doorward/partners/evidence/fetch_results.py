@@ -143,12 +143,14 @@ def process_fetch_result(
 
 
 def _note_damage(services: Services, context: _ResultContext, now: datetime) -> DoorwardError:
-    """Record that the stored CRL is damaged, and have the whole of it fetched again: without an ETag the server sends it."""
+    """Record that the stored evidence is damaged, and have the whole of it fetched again: without an ETag the server sends it."""
     failure = IntegrityError(
         "evidence-damaged",
-        "the stored CRL is not the one that was fetched, and the whole CRL is fetched again",
+        "the stored evidence is not what was fetched, and the whole of it is fetched again",
     )
-    kept = replace(context.kept, etag="")
+    # The server is well: it is asked again soon, once.
+    failures = 0 if context.kept.etag else context.kept.failures
+    kept = replace(context.kept, etag="", failures=failures)
     note_failure(services, kept, context.partner, failure, now, unusable=False)
     return failure
 

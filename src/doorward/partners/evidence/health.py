@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from doorward.stores.partner_records import EvidenceRecord, PartnerRecord
+from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
 from doorward.verification.partner import RevocationMode
 from doorward.verification.revocation.status import usable_until
@@ -22,6 +23,7 @@ class EvidenceHealth:
         missing: sources without any good evidence yet.
         stale: sources with evidence that is too old to be used.
         failing: sources with usable evidence and a failed last fetch.
+        damaged: failing sources with stored evidence that is not what was stored.
         unusable: missing or stale sources with a last response that could not be used.
         tolerated: True if certificates are admitted even with unusable evidence (`unsafe-prefer`).
         problems: the failures of the missing, stale and failing sources: each sentence once, with one of its URLs,
@@ -35,6 +37,7 @@ class EvidenceHealth:
     stale: int
     failing: int
     unusable: int
+    damaged: int
     tolerated: bool
     problems: tuple[str, ...]
 
@@ -46,10 +49,12 @@ def list_evidence_health(services: Services, now: datetime) -> list[EvidenceHeal
     """Return the health of the evidence of every partner with a revocation check, sorted by name."""
     with services.work.read() as stores:
         partners = [one for one in stores.partners.list() if one.revocation is not RevocationMode.OFF]
-        return [_describe(one, stores.evidence.list(one.id), now) for one in partners]
+        return [_describe(stores, one, stores.evidence.list(one.id), now) for one in partners]
 
 
-def _describe(partner: PartnerRecord, rows: list[EvidenceRecord], now: datetime) -> EvidenceHealth:
+def _describe(
+    stores: Stores, partner: PartnerRecord, rows: list[EvidenceRecord], now: datetime
+) -> EvidenceHealth:
     missing = [row for row in rows if not row.sha256]
     stale = [row for row in rows if row.sha256 and _is_stale(row, partner, now)]
     failing = [row for row in rows if row.failures and row.sha256 and not _is_stale(row, partner, now)]
@@ -64,6 +69,7 @@ def _describe(partner: PartnerRecord, rows: list[EvidenceRecord], now: datetime)
         stale=len(stale),
         failing=len(failing),
         unusable=sum(row.unusable for row in (*missing, *stale)),
+        damaged=sum(_is_damaged(stores, row) for row in failing),
         tolerated=partner.revocation is RevocationMode.UNSAFE_PREFER,
         problems=tuple(problems.values())[:MOST_PROBLEMS],
     )
@@ -71,3 +77,8 @@ def _describe(partner: PartnerRecord, rows: list[EvidenceRecord], now: datetime)
 
 def _is_stale(row: EvidenceRecord, partner: PartnerRecord, now: datetime) -> bool:
     return row.next_update is not None and now > usable_until(row.next_update, partner.max_staleness)
+
+
+def _is_damaged(stores: Stores, row: EvidenceRecord) -> bool:
+    kept = stores.evidence.get(row.partner_id, row.kind, row.source, row.about)
+    return kept is not None and not kept.der

@@ -102,7 +102,10 @@ class SqlEvidence:
         row = self._transaction.row(_BY_KEY, partner_id=partner_id, kind=kind, source=source, about=about)
         if row is None:
             return None
-        return _evidence(row, row.der if row.der or not row.sha256 else self._join(row.sha256))
+        if not row.sha256:
+            return _evidence(row)
+        der = row.der or self._join(row.sha256)
+        return _evidence(row, der if hashlib.sha256(der).hexdigest() == row.sha256 else b"")
 
     def digest(self, partner_id: str, kind: EvidenceKind, source: str, about: str) -> str | None:
         """Return the SHA-256 of a row."""
@@ -112,8 +115,7 @@ class SqlEvidence:
         return found
 
     def _join(self, sha256: str) -> bytes:
-        der = b"".join(row.content for row in self._transaction.rows(_PIECES, sha256=sha256))
-        return der if hashlib.sha256(der).hexdigest() == sha256 else b""
+        return b"".join(row.content for row in self._transaction.rows(_PIECES, sha256=sha256))
 
     def list(self, partner_id: str) -> list[EvidenceRecord]:
         """Return the evidence of a partner, without `der`."""

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from doorward.core.errors import DoorwardError, Unavailable
 from doorward.core.ports import FetchResponse
-from doorward.partners.evidence import fetch_results, lease_due, process_fetch_result
+from doorward.partners.evidence import fetch_results, lease_due, list_evidence_health, process_fetch_result
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.storage.sqlite.database import SqliteDatabase
 from doorward.stores.crl_pieces import PIECE_BYTES
@@ -44,10 +44,12 @@ class Scene:
         self.west.clock.turn(hours=1)
         assert self.west.row(ROOT_CRL).der == b""
 
-    def fetch(self, body: bytes | None) -> DoorwardError | None:
-        """Lease the due fetch, and process this response to it; None is the status 304."""
+    def fetch(self, body: bytes | DoorwardError | None) -> DoorwardError | None:
+        """Lease the due fetch, and process this response to it; None is the status 304, and an error is that of the fetch."""
         (task,) = lease_due(self.west.services, self.west.slots)
         self.west.slots.release(task.evidence.partner_id, task.host, task.evidence.kind)
+        if isinstance(body, DoorwardError):
+            return process_fetch_result(self.west.services, task, body)
         if body is None:
             assert task.request.etag
         return process_fetch_result(
@@ -109,6 +111,53 @@ def test_after_304_the_whole_crl_is_asked_for(scene: Scene) -> None:
     assert scene.fetch(scene.long) is None
     row = scene.west.row(ROOT_CRL)
     assert (row.der, row.failures, row.problem) == (scene.long, 0, "")
+
+
+def test_after_an_outage_it_is_asked_for_as_soon(scene: Scene) -> None:
+    """The server answers again: the pause that its failures had made long is over."""
+    scene.damage()
+    for _ in range(9):
+        scene.west.clock.turn(hours=1)
+        failure = scene.fetch(Unavailable("fetch-unreachable", "no server answers"))
+        assert failure is not None
+    scene.west.clock.turn(hours=1)
+    failure = scene.fetch(None)
+    assert failure is not None
+    assert failure.code == "evidence-damaged"
+    assert scene.west.row(ROOT_CRL).try_at <= scene.west.clock.now() + timedelta(seconds=15)
+
+
+@pytest.mark.parametrize("how", ["x'3000'", "zeroblob(length(der))"])
+def test_a_short_crl_is_mended_too(tmp_path: Path, how: str) -> None:
+    """It lies in its row: what was not fetched is not handed out, and the next fetch stores the CRL again."""
+    with closing(sqlite_database(tmp_path)) as database:
+        west = partner_world(work=sql_work(database))
+        short = crl_of(west.root, 9, this_update=NOON - HOUR, next_update=NOON + timedelta(days=2))
+        scene = Scene(west, database, short)
+        west.look()
+        assert scene.fetch(short) is None
+        scene.damage(f"UPDATE evidence SET der = {how} WHERE source = '{ROOT_CRL}'")
+        assert scene.fetch(short) is None
+        assert west.row(ROOT_CRL).der == short
+
+
+def test_status_tells_of_it_until_it_is_mended(scene: Scene) -> None:
+    """Also if the fetch after it fails for another reason."""
+
+    def damaged() -> int:
+        (told,) = list_evidence_health(scene.west.services, scene.west.clock.now())
+        return told.damaged
+
+    assert damaged() == 0
+    scene.damage()
+    assert scene.fetch(None) is not None
+    assert damaged() == 1
+    scene.west.clock.turn(minutes=1)
+    assert scene.fetch(Unavailable("fetch-unreachable", "no server answers")) is not None
+    assert damaged() == 1
+    scene.west.clock.turn(minutes=1)
+    assert scene.fetch(scene.long) is None
+    assert damaged() == 0
 
 
 def test_nothing_older_takes_its_place(scene: Scene) -> None:
