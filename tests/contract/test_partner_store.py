@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from datetime import timedelta
 
@@ -115,7 +116,10 @@ def test_evidence_is_kept_by_its_four_keys(work: UnitOfWork) -> None:
     with work.change() as stores:
         for one in (crl, about, other):
             stores.evidence.store(one)
-        newer = replace(crl, der=b"newer", failures=2, problem="slow", etag='"x"', fetched_at=None)
+        newer = replace(
+            crl, der=b"newer", sha256=hashlib.sha256(b"newer").hexdigest(), failures=2, problem="slow"
+        )
+        newer = replace(newer, etag='"x"', fetched_at=None)
         stores.evidence.store(newer)
     with work.read() as stores:
         assert stores.evidence.get(crl.partner_id, EvidenceKind.CRL, crl.source, "") == newer
