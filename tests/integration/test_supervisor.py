@@ -148,22 +148,23 @@ def test_the_end_of_envoy_is_an_event(house: House, monkeypatch: pytest.MonkeyPa
 
 
 class _FailingPoll:
-    """A `select.poll` for which the kernel never has memory; `failed` is set when it was tried three times."""
+    """A `select.poll` that the kernel has no memory for, a few times; `failed` is set after that."""
 
-    def __init__(self) -> None:
-        self.failed, self._tries = threading.Event(), 0
+    def __init__(self, times: int) -> None:
+        self.failed, self._times = threading.Event(), times
         self.POLLIN = select.POLLIN
 
     def poll(self) -> Any:
-        self._tries += 1
-        if self._tries == 3:
-            self.failed.set()
-        raise OSError(errno.ENOMEM, "no memory")
+        if self._times:
+            self._times -= 1
+            raise OSError(errno.ENOMEM, "no memory")
+        self.failed.set()
+        return select.poll()
 
 
 def test_if_waiting_fails_envoy_is_watched_still(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The watch keeps the door alive: an error of the system call neither ends it nor keeps it from looking."""
-    failing = _FailingPoll()
+    """The watch keeps the door alive: an error of the system call does not end it."""
+    failing = _FailingPoll(3)
     monkeypatch.setattr(supervisor_module, "select", failing)
     run = house.supervisor().start()
     assert failing.failed.wait(60)

@@ -42,8 +42,9 @@ from doorward.gateway.wakeup import Wakeup
 _log = structlog.get_logger("doorward.supervisor")
 
 _TICK_SECONDS = 0.1
-# While one Envoy runs, none starts or drains, and the kernel does not say when it ends.
-_CALM_TICK_SECONDS = 0.25
+_CALM_TICK_SECONDS = (
+    0.25  # while one Envoy runs, none starts or drains, and the kernel does not say when it ends
+)
 _READY_SECONDS = 0.02
 _RELEASE_SECONDS = 3.0  # a replaced Envoy usually frees the port within some milliseconds
 _GRACE_SECONDS = 2.0  # from SIGTERM to SIGKILL; Envoy needs 0.03 s
@@ -392,21 +393,15 @@ class Supervisor:
             forget_run(run.folder)
 
     def _watch(self) -> None:
-        """Look after Envoy until the stop. This thread keeps the door alive: whatever fails, it looks again."""
-        while not self._is_over():
+        is_over = False
+        while not is_over:
             try:
-                self._tick()
-            except Exception:  # noqa: BLE001  see above
+                is_over = self._sleep()
+                if not is_over:
+                    self._tick()
+            except Exception:  # noqa: BLE001 - this thread keeps the door alive: it must not end
                 _log.exception("supervisor-failed")
-                self._stopping.wait(_CALM_TICK_SECONDS)
-
-    def _is_over(self) -> bool:
-        """Sleep, and return whether the watch is over."""
-        try:
-            return self._sleep()
-        except Exception:  # noqa: BLE001  as above: without a sleep that wakes, it looks a few times a second
-            _log.exception("supervisor-failed")
-            return self._stopping.wait(_CALM_TICK_SECONDS)
+                is_over = self._stopping.wait(_CALM_TICK_SECONDS)
 
     def _sleep(self) -> bool:
         """Wait until there may be something to do, such as the end of Envoy; return whether the watch is over."""
