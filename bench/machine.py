@@ -136,9 +136,8 @@ def process_seconds(*pids: int) -> float:
     used = 0.0
     for pid in pids:
         with suppress(OSError):
-            used += time.clock_gettime(
-                ~pid << 3 | 2
-            )  # the clock that clock_getcpuclockid(3) gives for a process
+            # The clock that clock_getcpuclockid(3) gives for a process.
+            used += time.clock_gettime(~pid << 3 | 2)
     return used
 
 
