@@ -13,6 +13,7 @@ from doorward.core.lazy_imports import import_lazily
 
 if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below with it
     from doorward import files as files
+    from doorward import stop_signals as stop_signals
     from doorward.access import applications as applications
     from doorward.access import completion_names as completion_names
     from doorward.access import explanation as explanation
@@ -26,11 +27,11 @@ if TYPE_CHECKING:  # for mypy and import-linter; a test compares the table below
     from doorward.agent import identity_condition as identity_condition
     from doorward.agent import keeper as keeper
     from doorward.agent import link as link
+    from doorward.agent import log as log
     from doorward.agent import loop as loop
     from doorward.agent import machine_facts as machine_facts
     from doorward.agent import options as options
     from doorward.agent import pkcs12 as pkcs12
-    from doorward.agent import process as process
     from doorward.agent import service_files as service_files
     from doorward.audit import catalogue as catalogue
     from doorward.authority import authority_certificates as authority_certificates
@@ -137,7 +138,7 @@ else:
             "loop": "doorward.agent.loop",
             "options": "doorward.agent.options",
             "service_files": "doorward.agent.service_files",
-            "process": "doorward.agent.process",
+            "log": "doorward.agent.log",
             "disruption": "doorward.runtime.disruption",
             "endings": "doorward.directory.endings",
             "evidence": "doorward.runtime.evidence",
@@ -210,6 +211,7 @@ else:
             "shortcuts": "doorward.access.shortcuts",
             "showing": "doorward.partners.showing",
             "starting": "doorward.runtime.starting",
+            "stop_signals": "doorward.stop_signals",
             "story": "doorward.demo.story",
             "report": "doorward.demo.report",
             "durations": "doorward.runtime.durations",

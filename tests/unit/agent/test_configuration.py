@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
-import signal
 from pathlib import Path
 
 import pytest
 
-from doorward.agent import process
+from doorward.agent import log as agent_log
 from doorward.agent.configuration import load_configuration, parse_configuration
 from doorward.agent.link import Server
 from doorward.agent.machine_facts import _system, collect_facts
@@ -129,7 +127,7 @@ def test_facts_are_those_of_the_machine(tmp_path: Path) -> None:
 def test_the_log_is_json_lines() -> None:
     """One line for each message, ASCII, with the time; a trace is inside of it."""
     stream = io.StringIO()
-    process.log_to_stderr(stream)
+    agent_log.log_to_stderr(stream)
     log = logging.getLogger("doorward.agent")
     log.info("hello \x1b[2J %s", "ü")
     try:
@@ -142,13 +140,3 @@ def test_the_log_is_json_lines() -> None:
     assert "ValueError" in second["exception"]
     log.handlers.clear()
     log.propagate = True
-
-
-def test_a_signal_stops_the_agent() -> None:
-    """SIGTERM sets the event, and afterwards the old handler is back."""
-    before = signal.getsignal(signal.SIGTERM)
-    with process.stopping() as stop:
-        assert not stop.is_set()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.wait(60)
-    assert signal.getsignal(signal.SIGTERM) is before

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.support.commands import run_program
 from tools.agent_wheel import find_modules, outside_imports
 
-ROOMS = {"agent", "cli", "core", "files", "pki", "runtime", "wire"}
+ROOMS = {"agent", "cli", "core", "files", "pki", "runtime", "stop_signals", "wire"}
 
 SCRIPT = """
 import importlib, json, sys

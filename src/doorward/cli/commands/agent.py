@@ -146,8 +146,8 @@ def run(state: State, /, **given: Any) -> None:
     """Keep certificates valid until Ctrl-C: renew, report, deploy."""
     machine = _machine()
     keepers = [parts.keeper.Keeper(options, machine) for options in _read(given)]
-    parts.process.log_to_stderr()
-    with parts.process.stopping() as stop:
+    parts.log.log_to_stderr()
+    with parts.stop_signals.stopping(at_once=None) as stop:  # a step that has begun ends first
         parts.loop.run(keepers, machine.clock, stop, started=lambda: say_running(state, len(keepers)))
 
 

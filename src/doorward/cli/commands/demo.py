@@ -44,7 +44,7 @@ def demo(state: State, once: bool, keep: Path | None, database: str, port: int |
     report = parts.report.open_report(silent=state.output.as_json)
     with ExitStack() as standing:
         folder = standing.enter_context(parts.environment.workplace(keep))
-        stop = standing.enter_context(parts.roles.stopping())
+        stop = standing.enter_context(parts.stop_signals.stopping())
         report.title(
             "A little bank, and who may enter",
             f"https://{parts.environment.HOST}, on this machine only; everything is real",

@@ -129,7 +129,7 @@ def _passphrase_line(done: Initialised | InitialisedBelowRoot) -> str:
 def serve(state: State) -> None:
     """Run the authority: CRL, OCSP, enrolment, evidence. Part of `up`."""
     installation = _role(state, "serve")
-    with parts.roles.stopping() as stop:
+    with parts.stop_signals.stopping() as stop:
         parts.serve.run_serve(installation, stop, started=lambda: say_serving(state, installation))
 
 
@@ -144,7 +144,7 @@ def say_serving(state: State, installation: Installation) -> None:
 def gateway(state: State) -> None:
     """Run the door: Envoy, and the decisions about each connection. Part of `up`."""
     installation = _role(state, "gateway")
-    with parts.roles.stopping() as stop:
+    with parts.stop_signals.stopping() as stop:
         parts.gateway.run_gateway(
             installation,
             stop,
@@ -200,7 +200,7 @@ def up(state: State, /, **explicit: str | None) -> None:
         parent = parts.up.Up(
             settings, environment={f"DOORWARD_{name.upper()}": value for name, value in ready.given.items()}
         )
-        with parts.roles.stopping(at_once=parent.abandon) as stop:
+        with parts.stop_signals.stopping(at_once=parent.abandon) as stop:
             if not parent.start(stop):
                 out.result({"stopped": True}, "stopped before the door was open")
                 return

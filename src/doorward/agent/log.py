@@ -1,29 +1,12 @@
-"""The process of `doorward agent run`: its stop by a signal, and its log as JSON lines on standard error."""
+"""The log of `doorward agent run`: JSON lines on standard error."""
 
 from __future__ import annotations
 
 import json
 import logging
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TextIO
-
-
-@contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and SIGINT set; a step that has begun ends first."""
-    stop = threading.Event()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def log_to_stderr(stream: TextIO | None = None) -> None:

@@ -1,0 +1,73 @@
+"""Stopping a program by signals, whatever its threads do when a signal arrives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+from tests.support.commands import SOURCE, run_python
+
+
+def said_by(script: str) -> tuple[int, str]:
+    """Run a script; return its exit status, and what it said. One that does not end within a minute fails the test."""
+    done = run_python("-c", script, timeout=60)
+    return done.returncode, done.stdout
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    """The first signal asks, the second one ends the process with its number."""
+    script = (
+        "import time\nfrom doorward.stop_signals import stopping\n"
+        "with stopping(at_once=lambda: print('abandoned', flush=True)) as stop:\n"
+        "    print('ready', flush=True)\n    stop.wait()\n    print('asked', flush=True)\n    time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": SOURCE},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "abandoned\n"
+        assert process.wait(30) == 128 + signal.SIGINT
+
+
+def test_the_first_signal_after_the_event_was_set_does_not_count_as_the_second() -> None:
+    """A program that could not start sets the event itself, and must still be able to clean up."""
+    script = (
+        "import os, signal\nfrom doorward.stop_signals import stopping\n"
+        "with stopping() as stop:\n"
+        "    stop.set()\n    os.kill(os.getpid(), signal.SIGTERM)\n    print('cleaned up', flush=True)\n"
+    )
+    assert said_by(script) == (0, "cleaned up\n")
+
+
+def test_a_signal_ends_the_wait_at_any_moment() -> None:
+    """A signal may arrive while the wait holds a lock: the handler must not need that lock."""
+    script = (
+        "import os, signal, threading\nfrom doorward.stop_signals import stopping\n"
+        "real = threading.Condition.wait\n"
+        "def wait(condition, timeout=None):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n    return real(condition, timeout)\n"
+        "with stopping() as stop:\n"
+        "    threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGTERM]).start()\n"
+        "    threading.Condition.wait = wait\n    stop.wait()\n    print('asked', flush=True)\n"
+    )
+    assert said_by(script) == (0, "asked\n")
+
+
+def test_a_signal_that_another_thread_gets_ends_the_wait() -> None:
+    """The kernel may give it to another thread. Then the main thread's wait is not interrupted, and must end all the same."""
+    script = (
+        "import signal, threading\nfrom doorward.stop_signals import stopping\n"
+        "def send():\n    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)\n"
+        "with stopping() as stop:\n"
+        "    threading.Timer(0.5, send).start()\n    stop.wait()\n    print('asked', flush=True)\n"
+    )
+    assert said_by(script) == (0, "asked\n")
