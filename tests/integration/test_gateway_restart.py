@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import time
 from contextlib import closing
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -67,8 +68,11 @@ def test_an_envoy_that_builds_a_large_publication_is_not_replaced(monkeypatch: p
 
 
 def test_an_envoy_that_answers_nothing_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An Envoy of which no thread runs any more is ended from outside, and another takes its place."""
-    monkeypatch.setattr(supervisor, "_HUNG_SECONDS", 0.5)
+    """An Envoy of which no thread runs any more is ended from outside, and another takes its place.
+
+    Lines may be missing since it last answered.
+    """
+    monkeypatch.setattr(supervisor, "_HUNG_SECONDS", 1.0)
     monkeypatch.setattr(supervisor, "_ASK_SECONDS", 0.1)
     with open_doorway() as door:
         door.apply("- {allow: {groups: [staff]}}")
@@ -80,6 +84,21 @@ def test_an_envoy_that_answers_nothing_is_replaced(monkeypatch: pytest.MonkeyPat
         assert eventually(lambda: door.gateway.supervisor.running is not None)
         assert door.get(alice, "/").status == 200
         assert door.gateway.supervisor.trouble() == ""
+        gap = door.events(EventType.ACCESS_GAP)[0]  # a busy machine may have a second one
+        began, ended = (datetime.fromisoformat(gap["data"][name]) for name in ("from_at", "to_at"))
+        assert ended - began >= timedelta(seconds=1)
+
+
+def test_an_envoy_that_a_stop_had_to_kill_is_on_record() -> None:
+    """It could not write its last lines: the record says so, and in which time lines may be missing."""
+    with open_doorway() as door:
+        run = door.gateway.supervisor.running
+        assert run is not None
+        os.kill(run.pid, signal.SIGSTOP)
+        door.gateway.supervisor.stop()
+        died, gap = door.events(EventType.ENVOY_DIED, EventType.ACCESS_GAP)
+        assert (died["data"]["pid"], died["data"]["signal"]) == (run.pid, signal.SIGKILL)
+        assert gap["data"]["reason"] == "envoy-died"
 
 
 @pytest.mark.skipif(not is_root(), reason="the parts give up root, which needs root")

@@ -23,7 +23,7 @@ from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
 from doorward.demo.ports import free_port
 from doorward.gateway.envoy import supervisor as supervisor_module
 from doorward.gateway.envoy.admin import AdminClient
-from doorward.gateway.envoy.process import Orphan, find_by_argument, holder_of
+from doorward.gateway.envoy.process import Child, Orphan, find_by_argument, holder_of
 from doorward.gateway.envoy.program import LOG_ARGUMENT, EnvoyOptions, locate_envoy
 from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.runtime.world import SystemClock
@@ -40,6 +40,7 @@ class House:
         self.made: list[Supervisor] = []
         self.started: list[int] = []
         self.died: list[tuple[int, int | None]] = []
+        self.killed: list[tuple[int, float]] = []
 
     def supervisor(self, *, drain_seconds: int = 30, **changed: object) -> Supervisor:
         """Another supervisor of this folder."""
@@ -51,7 +52,8 @@ class House:
             "clock": SystemClock(),
             "listeners": lambda: [self.door.listener],
             "on_started": lambda _pid, epoch: self.started.append(epoch),
-            "on_died": lambda _pid, epoch, status: self.died.append((epoch, status)),
+            "on_died": lambda _pid, epoch, status, _seconds: self.died.append((epoch, status)),
+            "on_killed": lambda _pid, epoch, seconds: self.killed.append((epoch, seconds)),
         }
         one = Supervisor(options, **{**arguments, **changed})  # type: ignore[arg-type]
         self.made.append(one)
@@ -123,6 +125,32 @@ def test_envoy_is_started_and_ended(house: House) -> None:
         run.admin.statistics()
 
 
+def test_envoy_is_asked_to_end_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it ends it handles no signal: a second one would kill it before it has written its last lines."""
+    monkeypatch.setattr(supervisor_module, "_GRACE_SECONDS", 60.0)
+    supervisor = house.supervisor()
+    run = supervisor.start()
+    sent: list[signal.Signals] = []
+    send = run.process.send
+    monkeypatch.setattr(run.process, "send", lambda number: [sent.append(number), send(number)])
+    supervisor.stop()
+    assert sent == [signal.SIGTERM]
+    assert isinstance(run.process, Child)
+    assert (run.process.status, house.killed) == (0, [])
+
+
+def test_an_envoy_that_does_not_end_is_killed_and_its_death_is_told(house: House) -> None:
+    """Lines may be missing since it last answered; what the policy is blamed for is another matter."""
+    supervisor = house.supervisor()
+    run = supervisor.start()
+    os.kill(run.pid, signal.SIGSTOP)
+    supervisor.stop()
+    ((epoch, seconds),) = house.killed
+    assert epoch == 1
+    assert seconds >= supervisor_module._GRACE_SECONDS
+    assert house.died == []
+
+
 def test_a_killed_envoy_is_back_soon(house: House) -> None:
     """A dead Envoy is replaced in a new epoch, and its end is told with its status."""
     supervisor = house.supervisor()
@@ -148,23 +176,22 @@ def test_the_end_of_envoy_is_an_event(house: House, monkeypatch: pytest.MonkeyPa
 
 
 class _FailingPoll:
-    """A `select.poll` that the kernel has no memory for, a few times; `failed` is set after that."""
+    """A `select.poll` for which the kernel never has memory; `failed` is set when it was tried three times."""
 
-    def __init__(self, times: int) -> None:
-        self.failed, self._times = threading.Event(), times
+    def __init__(self) -> None:
+        self.failed, self._tries = threading.Event(), 0
         self.POLLIN = select.POLLIN
 
     def poll(self) -> Any:
-        if self._times:
-            self._times -= 1
-            raise OSError(errno.ENOMEM, "no memory")
-        self.failed.set()
-        return select.poll()
+        self._tries += 1
+        if self._tries == 3:
+            self.failed.set()
+        raise OSError(errno.ENOMEM, "no memory")
 
 
 def test_if_waiting_fails_envoy_is_watched_still(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The watch keeps the door alive: an error of the system call does not end it."""
-    failing = _FailingPoll(3)
+    """The watch keeps the door alive: an error of the system call neither ends it nor keeps it from looking."""
+    failing = _FailingPoll()
     monkeypatch.setattr(supervisor_module, "select", failing)
     run = house.supervisor().start()
     assert failing.failed.wait(60)
@@ -206,7 +233,7 @@ def test_an_envoy_that_died_unseen_is_reported_once(house: House) -> None:
 def test_a_death_that_could_not_be_recorded_is_told_at_the_next_start(house: House) -> None:
     """The run stays noted until its end was recorded; Envoy is back all the same."""
 
-    def fail(_pid: int, _epoch: int, _status: int | None) -> None:
+    def fail(_pid: int, _epoch: int, _status: int | None, _seconds: float) -> None:
         raise Unavailable("store-busy", "nothing can be recorded")
 
     vanished: list[int] = []

@@ -198,6 +198,7 @@ class Gateway:
             is_publishing=lambda: self.publishing.is_working,
             on_started=self._envoy_started,
             on_died=self._envoy_died,
+            on_killed=lambda pid, epoch, seconds: self._record_death(pid, epoch, {"signal": 9}, seconds),
             on_vanished=self._envoy_vanished,
             verify=lambda admin: self.publishing.verify(admin),  # noqa: PLW0108  publishing is made later
             on_failed=self._envoy_failed,
@@ -327,8 +328,9 @@ class Gateway:
         self._server.stop()
         self._authorizer.stop()
         self._discovery.stop()
+        ends_at = self._services.clock.monotonic() + 5  # for all together: `up` kills a gateway after 12
         for thread in self._threads:
-            thread.join(5)
+            thread.join(max(0.0, ends_at - self._services.clock.monotonic()))
         if self._threads:
             try:
                 self._ender.record()
@@ -446,12 +448,15 @@ class Gateway:
     def _envoy_failed(self, status: int | None, error: DoorwardError) -> bool:
         return self.publishing.note_end(status, error.detail, refused=isinstance(error, ConfigurationError))
 
-    def _envoy_died(self, pid: int, epoch: int, status: int | None) -> None:
+    def _envoy_died(self, pid: int, epoch: int, status: int | None, seconds: float) -> None:
         how = {} if status is None else {"signal": -status} if status < 0 else {"exit_code": status}
         self.publishing.note_end(status, f"it {explain_status(status)}")
+        self._record_death(pid, epoch, how, seconds)
+
+    def _record_death(self, pid: int, epoch: int, how: dict[str, int], seconds: float) -> None:
+        """Record the death of an Envoy that may not have written the lines of its last so many seconds."""
         now = self._services.clock.now()
-        # Envoy writes its log every 50 ms: the lines of its last requests may be missing.
-        gap = self.ingest.build_gap(now - timedelta(milliseconds=500), now, "envoy-died")
+        gap = self.ingest.build_gap(now - timedelta(seconds=seconds), now, "envoy-died")
         self._record(EventType.ENVOY_DIED, {"pid": pid, "epoch": epoch, **how}, gap)
 
     def _envoy_vanished(self, pid: int, epoch: int) -> None:

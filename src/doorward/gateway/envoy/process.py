@@ -141,12 +141,25 @@ class Orphan:
             self._descriptor = -1
 
 
-def end_process(process: Process, grace_seconds: float) -> None:
-    """Ask a process to end (SIGTERM), and kill it after the grace; return when it has ended."""
-    process.send(signal.SIGTERM)
-    if not process.wait(grace_seconds):
-        process.send(signal.SIGKILL)
-        process.wait(grace_seconds)
+def end_process(process: Process, grace_seconds: float, *, is_asked: bool = False) -> bool:
+    """Ask a process to end (SIGTERM), and kill it after the grace; return when it has ended.
+
+    Args:
+        process: the process.
+        grace_seconds: how long it may take.
+        is_asked: whether it was asked already. It must not be asked twice: while Envoy ends, it handles no signal, and
+            a second one kills it before it has written the last lines of its access log.
+
+    Returns:
+        Whether it ended before it was killed.
+    """
+    if not is_asked:
+        process.send(signal.SIGTERM)
+    if process.wait(grace_seconds):
+        return True
+    process.send(signal.SIGKILL)
+    process.wait(grace_seconds)
+    return False
 
 
 def boot_id() -> str:

@@ -21,8 +21,7 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
-from enum import Enum
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -35,61 +34,33 @@ from doorward.gateway.envoy.admin import AdminClient, check_socket_path
 from doorward.gateway.envoy.adoption import find_difference
 from doorward.gateway.envoy.diagnosis import check_free, explain_exit
 from doorward.gateway.envoy.epochs import epoch_of, forget_run, new_epoch, note_run, noted_end, noted_runs
-from doorward.gateway.envoy.process import Child, Process, end_process
+from doorward.gateway.envoy.process import Child, end_process
 from doorward.gateway.envoy.program import EnvoyOptions, find_orphans, spawn
+from doorward.gateway.envoy.run import EnvoyRun, Phase
 from doorward.gateway.wakeup import Wakeup
 
 _log = structlog.get_logger("doorward.supervisor")
 
 _TICK_SECONDS = 0.1
-_CALM_TICK_SECONDS = (
-    0.25  # while one Envoy runs, none starts or drains, and the kernel does not say when it ends
-)
+# While one Envoy runs, none starts or drains, and the kernel does not say when it ends.
+_CALM_TICK_SECONDS = 0.25
 _READY_SECONDS = 0.02
 _RELEASE_SECONDS = 3.0  # a replaced Envoy usually frees the port within some milliseconds
 _GRACE_SECONDS = 2.0  # from SIGTERM to SIGKILL; Envoy needs 0.03 s
 _ASK_SECONDS = 2.0  # between two checks whether it still answers
 _HUNG_SECONDS = 15.0  # without an answer, if nothing was published meanwhile
 _BUSY_SECONDS = 150.0  # the same during a publication; Envoy's own watchdog ends its main thread after 120
+_UNWRITTEN_SECONDS = 0.5  # Envoy writes its log every 0.05 s
 _SETTLED_SECONDS = 10.0  # if Envoy ran for so long, it is started again without delay
 _ADDRESS_ERRORS = frozenset(
     {"port-in-use", "port-forbidden", "address-unknown"}
 )  # no configuration changes these
 _FIRST_DELAY, _LONGEST_DELAY = timedelta(seconds=0.25), timedelta(seconds=30)
-
-
-class Phase(Enum):
-    """The phase of a run of Envoy. `FOUND`: an earlier gateway started it, and it is not decided yet whether it goes on."""
-
-    FOUND = "found"
-    STARTING = "starting"
-    RUNNING = "running"
-    DRAINING = "draining"
-
-
 _SERVING = frozenset({Phase.STARTING, Phase.RUNNING})
 
 
-class EnvoyRun:
-    """One run of Envoy; `ends_at` is when it will be ended, if it drains."""
-
-    def __init__(
-        self, process: Process, epoch: int, folder: Path, started: float, phase: Phase = Phase.STARTING
-    ) -> None:
-        self.process = process
-        self.pid = process.pid
-        self.epoch = epoch
-        self.folder = folder
-        self.started = started
-        self.admin = AdminClient(folder / "admin.sock")
-        self.phase = phase
-        self.answered = started
-        self.ends_at: datetime | None = None
-        self.busy_until = 0.0
-
-
 class Supervisor:
-    """Keeps one Envoy running. Methods may be called from any thread; callbacks come from the supervisor's own thread.
+    """Keeps one Envoy running. Methods may be called from any thread. Callbacks come from them, or from the supervisor's own thread.
 
     Properties and `envoy_pids` never wait: the cutter must find the processes also while another Envoy is slow to
     start or to end. Only one of `start`, `replace` and `stop` works at a time.
@@ -104,9 +75,10 @@ class Supervisor:
         may_drain: whether connections of an old Envoy can still be cut (`Cutter.reaches`); if
             not, it is ended at once.
         on_started: called with pid and epoch when Envoy is LIVE.
-        on_died: called with pid, epoch and exit status (minus the signal) when Envoy ended by itself; the status is None
-            if it is unknown, because an earlier gateway started this Envoy. If it raises, or if this gateway dies
-            meanwhile, the next start calls `on_vanished`.
+        on_died: called with pid, epoch, exit status (minus the signal) and seconds when Envoy ended unasked; lines of the
+            last so many seconds may be missing. The status is None if an earlier gateway started this Envoy. If it raises,
+            or if this gateway dies meanwhile, the next start calls `on_vanished`.
+        on_killed: called with pid, epoch and seconds, as `on_died`, when Envoy was asked to end and had to be killed.
         on_vanished: called with pid (0 if unknown) and epoch of an Envoy that ended while no gateway ran, before `find`
             returns; called again at the next start if it raises.
         verify: called when Envoy reports that it is ready; raises if it does not enforce the prepared configuration.
@@ -127,7 +99,8 @@ class Supervisor:
         listeners: Callable[[], Sequence[Endpoint]] = tuple,
         may_drain: Callable[[int], bool] = lambda _pid: True,
         on_started: Callable[[int, int], None] = lambda _pid, _epoch: None,
-        on_died: Callable[[int, int, int | None], None] = lambda _pid, _epoch, _status: None,
+        on_died: Callable[[int, int, int | None, float], None] = lambda _pid, _epoch, _status, _seconds: None,
+        on_killed: Callable[[int, int, float], None] = lambda _pid, _epoch, _seconds: None,
         on_vanished: Callable[[int, int], None] = lambda _pid, _epoch: None,
         verify: Callable[[AdminClient], None] = lambda _admin: None,
         on_failed: Callable[[int | None, DoorwardError], bool] = lambda _status, _error: False,
@@ -141,6 +114,7 @@ class Supervisor:
         self._may_drain = may_drain
         self._on_started = on_started
         self._on_died = on_died
+        self._on_killed = on_killed
         self._on_vanished = on_vanished
         self._verify = verify
         self._on_failed = on_failed
@@ -255,10 +229,12 @@ class Supervisor:
             for run in self._found():
                 run.process.close()
             self._runs = tuple(run for run in self._runs if run.phase is not Phase.FOUND)
-            for run in self._runs:
+            asked, ends_at = self._runs, self._clock.monotonic() + _GRACE_SECONDS
+            for run in asked:
                 run.process.send(signal.SIGTERM)
-            for run in self._runs:
-                self._end(run)
+            ended = [self._await_end(run, ends_at - self._clock.monotonic(), is_asked=True) for run in asked]
+            for run, in_time in zip(asked, ended, strict=True):  # recording may wait for the database
+                self._note_end(run, in_time=in_time)
 
     def _found(self) -> list[EnvoyRun]:
         return [run for run in self._runs if run.phase is Phase.FOUND]
@@ -381,27 +357,50 @@ class Supervisor:
         with suppress(OSError):  # without the note only a restart of the gateway would lengthen the drain
             note_run(run.folder, run.pid, run.ends_at)
 
-    def _end(self, run: EnvoyRun, *, forget: bool = True) -> None:
-        """End a run in any phase. Its process is listed until it has ended.
+    def _end(self, run: EnvoyRun) -> None:
+        """End a run in any phase."""
+        self._note_end(run, in_time=self._await_end(run, _GRACE_SECONDS))
 
-        Without `forget` it stays noted: if this gateway dies before it has recorded that end, the next one records it.
-        """
-        end_process(run.process, _GRACE_SECONDS)
+    def _await_end(self, run: EnvoyRun, seconds: float, *, is_asked: bool = False) -> bool:
+        """End the process of a run; return whether it ended before it was killed. It is listed until it has ended."""
+        in_time = end_process(run.process, seconds, is_asked=is_asked)
         run.process.close()
         self._runs = tuple(one for one in self._runs if one is not run)
-        if forget:
+        return in_time
+
+    def _note_end(self, run: EnvoyRun, *, in_time: bool) -> None:
+        if in_time or run.phase is Phase.STARTING:  # while it starts, it has no connections
+            forget_run(run.folder)
+            return
+        silent = self._clock.monotonic() - run.answered
+        _log.error("envoy-killed", pid=run.pid, epoch=run.epoch, silent_seconds=round(silent))
+        self._record(run, lambda: self._on_killed(run.pid, run.epoch, silent))
+
+    def _record(self, run: EnvoyRun, record: Callable[[], None]) -> None:
+        """Record an end. Until then the run stays noted: if this gateway dies meanwhile, the next one records it."""
+        try:
+            record()
+        except DoorwardError as error:
+            _log.error("envoy-death-not-recorded", epoch=run.epoch, code=error.code, detail=error.detail)
+        else:
             forget_run(run.folder)
 
     def _watch(self) -> None:
-        is_over = False
-        while not is_over:
+        """Look after Envoy until the stop. This thread keeps the door alive: whatever fails, it looks again."""
+        while not self._is_over():
             try:
-                is_over = self._sleep()
-                if not is_over:
-                    self._tick()
-            except Exception:  # noqa: BLE001 - this thread keeps the door alive: it must not end
+                self._tick()
+            except Exception:  # noqa: BLE001  without this thread, Envoy would not be started again
                 _log.exception("supervisor-failed")
-                is_over = self._stopping.wait(_CALM_TICK_SECONDS)
+                self._stopping.wait(_CALM_TICK_SECONDS)
+
+    def _is_over(self) -> bool:
+        """Sleep, and return whether the watch is over."""
+        try:
+            return self._sleep()
+        except Exception:  # noqa: BLE001  without a sleep that wakes, it looks a few times a second
+            _log.exception("supervisor-failed")
+            return self._stopping.wait(_CALM_TICK_SECONDS)
 
     def _sleep(self) -> bool:
         """Wait until there may be something to do, such as the end of Envoy; return whether the watch is over."""
@@ -445,6 +444,7 @@ class Supervisor:
             run.busy_until = now + _HUNG_SECONDS
         if now - run.answered > (_BUSY_SECONDS if now < run.busy_until else _HUNG_SECONDS):
             _log.error("envoy-hangs", pid=run.pid, epoch=run.epoch, seconds=round(now - run.answered))
+            run.is_hung = True
             run.process.send(signal.SIGKILL)
         self._ask_at = self._clock.monotonic() + _ASK_SECONDS
 
@@ -456,14 +456,10 @@ class Supervisor:
         else:
             self._delay_retry()
         self._trouble = reason.detail
-        self._end(run, forget=False)
+        self._await_end(run, _GRACE_SECONDS)
         _log.error("envoy-died", pid=run.pid, epoch=run.epoch, status=status, detail=reason.detail)
-        try:
-            self._on_died(run.pid, run.epoch, status)
-        except DoorwardError as error:
-            _log.error("envoy-death-not-recorded", epoch=run.epoch, code=error.code, detail=error.detail)
-        else:
-            forget_run(run.folder)
+        silent = self._clock.monotonic() - run.answered if run.is_hung else _UNWRITTEN_SECONDS
+        self._record(run, lambda: self._on_died(run.pid, run.epoch, status, silent))
 
     def _delay_retry(self) -> None:
         """Delay the next attempt, longer each time: a faulty set-up must not use up the processor."""
