@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -31,6 +31,7 @@ class KeptConnections:
         self._timeout_seconds = timeout_seconds
         self._room = threading.Semaphore(most)
         self._idle: list[Connection] = []
+        self._is_closed = False
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -50,6 +51,8 @@ class KeptConnections:
             try:
                 yield connection
             except BaseException:
+                if self._is_closed:
+                    connection.invalidate()  # `close` was called while the block ran: see `_close_idle`
                 connection.close()  # its pool resets it, whatever state the error left
                 raise
             self._give_back(connection)
@@ -66,9 +69,18 @@ class KeptConnections:
             connection.close()
             raise
         self._idle.append(connection)
+        if self._is_closed:  # `close` was called while the block ran
+            self._close_idle()
 
     def close(self) -> None:
-        """Close the connections that are not in use."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close the connections that are not in use now, and each other one as soon as its block ends."""
+        self._is_closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                connection = self._idle.pop()
+                connection.invalidate()  # closes the file: the pool of a connection that was in use would keep it open
+                connection.close()
         self._engine.dispose()

@@ -117,3 +117,17 @@ def test_a_broken_connection_is_replaced(kept: KeptConnections, opened: list[sql
     with kept.connect() as connection:
         assert connection.execute(COUNT).scalar() == 0
     assert len(opened) == 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_connection_in_use_at_the_end_is_closed_after_its_block(
+    kept: KeptConnections, opened: list[sqlite3.Connection], *, fails: bool
+) -> None:
+    """A thread that outlives the stop must not keep the file open: SQLite would not fold its log into the database."""
+    with suppress(KeyError), kept.connect() as connection:
+        kept.close()
+        assert connection.execute(COUNT).scalar() == 0
+        if fails:
+            raise KeyError
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")

@@ -76,7 +76,9 @@ class Installation:
             IntegrityError: `database-lost` if there was one.
         """
         with ExitStack() as opened:
-            database = opened.enter_context(self._existing(one_shot=self._one_shot))
+            database = self._open(one_shot=self._one_shot)
+            opened.callback(database.close)
+            self._require(database)
             require_current(database)
             opened.pop_all()  # it is closed by `close`
         return database
@@ -85,11 +87,14 @@ class Installation:
         return open_database(self.settings.database, self.layout.database, one_shot=one_shot)
 
     @contextmanager
-    def _existing(self, *, one_shot: bool = False) -> Iterator[Database]:
-        with closing(self._open(one_shot=one_shot)) as database:
-            if not database.exists():
-                raise self._lost()
+    def _existing(self) -> Iterator[Database]:
+        with closing(self._open()) as database:
+            self._require(database)
             yield database
+
+    def _require(self, database: Database) -> None:
+        if not database.exists():
+            raise self._lost()
 
     def migrate(self) -> str | None:
         """Bring the database to the schema of this program; return the revision it had, None if it is current.

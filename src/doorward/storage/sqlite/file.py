@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import datetime, timedelta
@@ -21,9 +22,10 @@ from doorward.storage.backend import SchemaGuard, ServerHealth
 from doorward.storage.connection import driver_of
 from doorward.storage.sqlite.catalogue import SqliteCatalogue
 from doorward.storage.sqlite.data_version import DataVersion
+from doorward.storage.sqlite.faults import PRIMARY
 from doorward.storage.sqlite.remains import Remains
 from doorward.storage.sqlite.reserve import DiskReserve
-from doorward.storage.sqlite.write_lock import WriteLock
+from doorward.storage.sqlite.write_lock import LONGEST_OPENING_SECONDS, OPENING_PAUSE_SECONDS, WriteLock
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",  # readers never wait for the writer
@@ -38,6 +40,8 @@ _PRAGMAS = (
 
 _IMPATIENT = timedelta(milliseconds=50)
 """How long the removal of remains keeps other writers waiting."""
+
+_UNSEEN_TRIES = 20  # the files may have been given to us, or be gone, before we look at them
 
 
 class DatabaseFile:
@@ -148,9 +152,35 @@ def _read_version(connection: Any) -> tuple[int, int]:
 def open_connection(path: Path, *, timeout: timedelta, query_only: bool) -> sqlite3.Connection:
     """Open the file and set up the connection.
 
+    If root's process is the first that opens the file, SQLite makes the -wal and -shm files there and gives them to the
+    owner of the database only afterwards. In between no other user can open the database, so it is tried again.
+
     Raises:
         sqlite3.Error: as the driver raises it.
     """
+    ends_at, tries = time.monotonic() + min(timeout.total_seconds(), LONGEST_OPENING_SECONDS), 0
+    while True:
+        try:
+            return _open_once(path, timeout=timeout, query_only=query_only)
+        except sqlite3.OperationalError as error:
+            if (
+                getattr(error, "sqlite_errorcode", 0) & PRIMARY != sqlite3.SQLITE_CANTOPEN
+                or time.monotonic() >= ends_at
+                or not os.access(path, os.R_OK | os.W_OK)
+                or not (tries < _UNSEEN_TRIES or _is_being_made(path))
+            ):
+                raise
+        tries += 1
+        time.sleep(OPENING_PAUSE_SECONDS)
+
+
+def _is_being_made(path: Path) -> bool:
+    """Return whether there is a -wal or -shm file that this user may not open."""
+    beside = (path.with_name(f"{path.name}-{kind}") for kind in ("wal", "shm"))
+    return any(one.exists() and not os.access(one, os.R_OK | os.W_OK) for one in beside)
+
+
+def _open_once(path: Path, *, timeout: timedelta, query_only: bool) -> sqlite3.Connection:
     # mode=rw: a wrong directory must not give an empty database without revocations
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=rw",

@@ -27,6 +27,9 @@ from doorward.core.errors import Unavailable
 _PAUSE_SECONDS = 0.0005
 """Pause between two tries to take a lock: a waiter is at most this late, and uses 2 % of a core."""
 
+LONGEST_OPENING_SECONDS, OPENING_PAUSE_SECONDS = 2.0, 0.005
+"""How long, and how often, a file is tried that root's process has just made and not yet given to the owner of the database."""
+
 
 class WriteLock:
     """The lock of one database in one process; one thread at a time uses it.
@@ -46,8 +49,8 @@ class WriteLock:
         Raises:
             Unavailable: `store-busy` after the timeout; `store-missing`, `store-read-only`.
         """
-        next_lock, now_lock = self._opened()
         deadline = time.monotonic() + timeout.total_seconds()
+        next_lock, now_lock = self._opened(min(deadline, time.monotonic() + LONGEST_OPENING_SECONDS))
         _wait(next_lock, deadline)
         try:
             _wait(now_lock, deadline)
@@ -65,7 +68,7 @@ class WriteLock:
                 os.close(descriptor)
             self._files = None
 
-    def _opened(self) -> tuple[int, int]:
+    def _opened(self, deadline: float) -> tuple[int, int]:
         if self._files is None:
             try:
                 owner = self._database.stat()
@@ -75,18 +78,18 @@ class WriteLock:
                     f"the database file {self._database} is missing, or this user cannot open it",
                     hint="name the right directory with --data or DOORWARD_DATA; for a new installation run `doorward init`",
                 ) from error
-            next_lock = self._open("next", owner)
+            next_lock = self._open("next", owner, deadline)
             try:
-                self._files = (next_lock, self._open("now", owner))
+                self._files = (next_lock, self._open("now", owner, deadline))
             except Unavailable:
                 os.close(next_lock)
                 raise
         return self._files
 
-    def _open(self, name: str, owner: os.stat_result) -> int:
+    def _open(self, name: str, owner: os.stat_result, deadline: float) -> int:
         path = self._database.with_name(f"{self._database.name}-{name}")
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = _open_file(path, deadline)
             if (
                 os.geteuid() == 0
             ):  # as SQLite does with its own files; otherwise the owner could not open them
@@ -98,6 +101,17 @@ class WriteLock:
                 hint="check that the file system is not mounted read-only, and that the file belongs to this user",
             ) from error
         return descriptor
+
+
+def _open_file(path: Path, deadline: float) -> int:
+    """Open or make a file; until the deadline, wait for root's process that has made it and gives it to us next."""
+    while True:
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(OPENING_PAUSE_SECONDS)
 
 
 def _give(descriptor: int, owner: os.stat_result, path: Path) -> None:

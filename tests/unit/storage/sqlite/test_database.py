@@ -12,7 +12,9 @@ import pytest
 from sqlalchemy import text
 
 from doorward.core.errors import IntegrityError, Unavailable
+from doorward.storage.sqlite import file as module
 from doorward.storage.sqlite.database import SqliteDatabase
+from doorward.storage.sqlite.file import open_connection
 from tests.support.sql_store import sqlite_database
 
 ADD = text("INSERT INTO change_counters (tenant, value) VALUES ('ten_one', 1)")
@@ -194,3 +196,18 @@ def test_threads_share_one_database(tmp_path: Path) -> None:
         thread.join()
     database.close()
     assert seen == [0]
+
+
+def test_a_file_that_root_is_just_making_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until root's process has given the -wal file to the owner of the database, no other user can open it."""
+    database = sqlite_database(tmp_path)
+    database.close()
+    unusable = tmp_path / "doorward.db-wal"
+    unusable.mkdir()  # a directory cannot be opened even by root, who may run this test
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        open_connection(database.path, timeout=timedelta(0), query_only=False)
+    monkeypatch.setattr(module.time, "sleep", lambda _: unusable.rmdir())
+    with closing(open_connection(database.path, timeout=timedelta(hours=1), query_only=False)) as connection:
+        assert connection.execute("SELECT count(*) FROM change_counters").fetchone() == (0,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from datetime import timedelta
@@ -93,6 +94,26 @@ def test_root_leaves_the_files_to_the_owner_of_the_database(database: Path) -> N
         pass
     lock.close()
     assert {path.stat().st_uid for path in database.parent.iterdir()} == {65534}
+
+
+def test_a_lock_file_that_root_is_just_making_is_waited_for(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until root's process has given it to the owner of the database, no other user can open it."""
+    lock, tries = WriteLock(database), list[str]()
+    open_file = os.open
+
+    def refuse_once(path: Path, *more: int) -> int:
+        tries.append(path.name)
+        if tries == ["doorward.db-next"]:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return open_file(path, *more)
+
+    monkeypatch.setattr(os, "open", refuse_once)
+    with lock.held(LONG):
+        pass
+    assert tries == ["doorward.db-next", "doorward.db-next", "doorward.db-now"]
+    lock.close()
 
 
 def test_no_database_no_lock(tmp_path: Path) -> None:
