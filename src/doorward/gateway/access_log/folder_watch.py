@@ -21,7 +21,7 @@ _MASK = _MODIFY | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _ONE_EVENT
 _FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 _EVENT_BYTES = 64 * 1024
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = ctypes.CDLL(None)
 
 
 class FolderWatch:

@@ -86,7 +86,7 @@ class Ingest:
         folder: where the files are.
         reopen: tells the running Envoy to open `access.log` again.
         event_limiter: counts events of connections; its counts are stored here, too.
-        watch: says when a file of the folder is written; None if it is looked at again and again.
+        watch: says when a file of the folder is written, and is closed when `run` ends; None if the folder is polled.
     """
 
     def __init__(
@@ -135,8 +135,9 @@ class Ingest:
 
     def wake(self) -> None:
         """End a wait for the next line, because `run` is to stop."""
-        if self._watch is not None:
-            self._watch.wake()
+        watch = self._watch  # the thread of `run` may end it meanwhile
+        if watch is not None:
+            watch.wake()
 
     def run(self, stop: threading.Event) -> None:
         """Record new lines again and again until `stop` is set, and `wake` was called; then once more."""
@@ -169,17 +170,17 @@ class Ingest:
 
     def _wait(self, stop: threading.Event, unchanged: float, before: tuple[int, ...]) -> tuple[bool, bool]:
         """Wait until the next look; return whether it is the last one, and whether a file was certainly written."""
-        watch = self._watch
+        watch, why = self._watch, "no event came for a line that was written"
         try:
             if unchanged < QUIET_SECONDS or watch is None or not watch.arm():
                 return stop.wait(self._pause(unchanged)), False
             if self._fingerprint() != before or watch.wait(LOOK_SECONDS):
                 return stop.is_set(), True
             is_deaf = self._fingerprint() != before and not watch.wait(EVENT_SECONDS)
-        except OSError:  # this thread must not end
-            is_deaf = True
+        except OSError as error:  # this thread must not end
+            is_deaf, why = True, str(error)
         if is_deaf and not stop.is_set():
-            _log.warning("the system does not say when the access log is written: it is looked at instead")
+            _log.warning("the access log is polled: inotify does not work", folder=str(self._folder), why=why)
             self._end_watch()
         return stop.is_set(), False
 
