@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import pytest
+
 from doorward.core.entities import PrincipalKind
 from doorward.core.ports import KeyKind
 from doorward.directory.principal_inventory import list_inventory
+from doorward.gateway.precedence import Precedence
 from tests.support.doorway import open_doorway
 
 
-def test_from_invitation_to_application() -> None:
-    """A link becomes a certificate, the certificate a connection, and the application learns who it is; the inventory, when and where."""
+def test_from_invitation_to_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link becomes a certificate, the certificate a connection, and the application learns who it is; the inventory, when and where.
+
+    A judgement that is made singly gives way to the follower's comparisons (docs/design/0124).
+    """
+    gave_way: set[Precedence] = set()
+
+    def give_way(precedence: Precedence) -> None:
+        gave_way.add(precedence)
+
+    monkeypatch.setattr(Precedence, "give_way", give_way)
     with open_doorway() as door:
         door.apply('- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}')
         alice = door.person("alice", "staff")
@@ -23,3 +35,6 @@ def test_from_invitation_to_application() -> None:
         assert door.gateway.last_seen.note() == 2
         seen, _ = list_inventory(door.services, PrincipalKind.PERSON)
         assert [(one.principal.name, one.where) for one in seen] == [("alice", "app"), ("bob", "app")]
+        with pytest.raises(OSError):
+            door.get(door.person("carol"), "/reports/7")
+        assert gave_way == {door.gateway.follower._precedence}

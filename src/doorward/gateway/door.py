@@ -56,6 +56,7 @@ from doorward.gateway.envoy.supervisor import Supervisor
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
 from doorward.gateway.options import GatewayOptions, build_connections, build_decider
+from doorward.gateway.precedence import Precedence
 from doorward.gateway.publishing.application_files import ApplicationFiles
 from doorward.gateway.publishing.discovery.api import EnvoyApi, load_api
 from doorward.gateway.publishing.discovery.cache import EnvoyStream
@@ -142,7 +143,8 @@ class Gateway:
         evidence_cache = EvidenceCache(services.work)
         self._evidence = EvidenceLoader(services, evidence_cache)
         self._decider = build_decider(services, self.id, options, snapshots, evidence_cache)
-        self.follower = self._build_follower(snapshots)
+        precedence = Precedence()
+        self.follower = self._build_follower(snapshots, precedence)
         log = options.folder / "log"
         self.ingest = Ingest(services, self.id, log, self._reopen_logs, event_limiter, watch=FolderWatch(log))
         self._log_watch = LogWatch(self._running_counters, self.ingest.note_gap, services.clock)
@@ -154,6 +156,7 @@ class Gateway:
             self._decider,
             connections=self.connections,
             gate=gate,
+            precedence=precedence,
             signer=AssertionSigner(key, issuer=options.issuer),
         )
         self._discovery = DiscoveryServer(
@@ -226,7 +229,7 @@ class Gateway:
             files=self._files,
         )
 
-    def _build_follower(self, snapshots: PolicySnapshots) -> Follower:
+    def _build_follower(self, snapshots: PolicySnapshots, precedence: Precedence) -> Follower:
         requests = self.publishing.requests
         return Follower(
             self._services,
@@ -242,6 +245,7 @@ class Gateway:
             max_staleness=self._options.max_staleness,
             lifetime=self._options.lifetime,
             refusals=self._refusals,
+            precedence=precedence,
         )
 
     def _build_reconciler(self) -> Reconciler:

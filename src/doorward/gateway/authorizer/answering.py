@@ -35,6 +35,7 @@ class ThreadedAnswerer:
     Args:
         check: judges one connection by certificate and metadata; called by many threads.
         clock: says how long a call has waited.
+        give_way: waits for more urgent work; called before each judgement.
         workers: threads.
         pending: calls that may wait.
     """
@@ -44,11 +45,13 @@ class ThreadedAnswerer:
         check: Callable[[str, Mapping[str, str]], CheckResult],
         clock: Clock,
         *,
+        give_way: Callable[[], None] = lambda: None,
         workers: int = WORKERS,
         pending: int = PENDING,
     ) -> None:
         self._check = check
         self._clock = clock
+        self._give_way = give_way
         self._pending = pending
         self._waiting: deque[Call] = deque()
         self._wake = threading.Condition()
@@ -64,7 +67,7 @@ class ThreadedAnswerer:
             one.start()
 
     def stop(self, seconds: float = 1.0) -> None:
-        """Refuse what waits, and wait for the calls that are being answered, at most so long for each thread."""
+        """Refuse what waits, and wait for the calls that are being answered, at most so long for all threads together."""
         with self._wake:
             self._stopped = True
             left = list(self._waiting)
@@ -72,9 +75,10 @@ class ThreadedAnswerer:
             self._wake.notify_all()
         for call in left:
             call.reply(TOO_LATE)
+        ends_at = self._clock.monotonic() + seconds
         for one in self._threads:
             if one.is_alive():
-                one.join(seconds)
+                one.join(max(0.0, ends_at - self._clock.monotonic()))
 
     def answer_all(self, calls: Sequence[Call]) -> None:
         """Hand the calls to the threads; refuse at once those beyond the number that may wait, the oldest first."""
@@ -88,6 +92,7 @@ class ThreadedAnswerer:
 
     def _work(self) -> None:
         while (call := self._next()) is not None:
+            self._give_way()
             now = self._clock.monotonic()
             if now >= min(call.received_at + LONGEST_WAIT_SECONDS, call.expires_at):
                 call.reply(TOO_LATE)

@@ -22,6 +22,7 @@ from doorward.gateway.authorizer.rounds import RoundParts, Rounds
 from doorward.gateway.authorizer.templates import AdmissionTemplate, keep_admission
 from doorward.gateway.connections.registry import ConnectionRegistry
 from doorward.gateway.connections.sockdiag import find_all
+from doorward.gateway.precedence import Precedence
 from doorward.stores.services import Services
 
 
@@ -35,6 +36,7 @@ class AssembledAuthorizer:
         connections: the registry.
         gate: the policies that Envoy enforces.
         signer: signs assertions.
+        precedence: of what is more urgent than the judgement of one connection.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class AssembledAuthorizer:
         connections: ConnectionRegistry,
         gate: PolicyGate,
         signer: AssertionSigner,
+        precedence: Precedence,
     ) -> None:
         self._work = services.work
         self._known = KnownAdmissions[AdmissionTemplate]()
@@ -54,7 +57,7 @@ class AssembledAuthorizer:
             ports, decider, connections=connections, gate=gate, signer=signer, clock=services.clock
         )
         self.authorizer, self.meter = authorizer, authorizer.meter
-        self._alone = ThreadedAnswerer(authorizer.check, services.clock)
+        self._alone = ThreadedAnswerer(authorizer.check, services.clock, give_way=precedence.give_way)
         facts = FactsBuilder(signer, ports.application_name)
         parts = RoundParts(
             ports=ports,

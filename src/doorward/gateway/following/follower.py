@@ -43,6 +43,7 @@ from doorward.gateway.following.changed_rules import ChangedRules
 from doorward.gateway.following.error_log import ThrottledErrorLog
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.permissions import PermissionsCache
+from doorward.gateway.precedence import Precedence
 from doorward.policy.model import AppPolicy
 from doorward.stores.affected_ids import affected_ids
 from doorward.stores.policy_snapshot import SNAPSHOT_CHANGES, PolicySnapshots
@@ -87,6 +88,7 @@ class Follower:
         confirm: called after each batch, so that its number is confirmed to the control plane.
         max_staleness: how long the sequence may go unread.
         lifetime: of connections, for judging them again.
+        precedence: taken while all connections are compared with a new policy.
         refusals: the certificates that are refused once, because their holders want to show another one.
     """
 
@@ -105,6 +107,7 @@ class Follower:
         confirm: Callable[[], None],
         max_staleness: timedelta,
         lifetime: timedelta,
+        precedence: Precedence,
         refusals: OneTimeRefusals | None = None,
     ) -> None:
         self._services = services
@@ -129,6 +132,7 @@ class Follower:
         self._read_at: float | None = None
         self._regrant = regrant
         self._refusals = refusals or OneTimeRefusals(services.clock)
+        self._precedence = precedence
         # Partners with changed terms by which not all of their people are judged yet: first and last change.
         self._changed_terms: dict[str, tuple[int, int]] = {}
         self._judging_failed = False  # whether the last try to judge a partner's people failed
@@ -415,8 +419,9 @@ class Follower:
         return snapshot.policies
 
     def _compare_with_policy(self) -> None:
-        before, self._policies = self._policies or {}, self._read_policies()
-        cache = PermissionsCache(self._policies, self._services.clock.now())
-        changed = ChangedRules(before, self._policies)
-        self._reassessor.compare(self._connections.all(), cache, changed=changed)
+        with self._precedence.taken():
+            before, self._policies = self._policies or {}, self._read_policies()
+            cache = PermissionsCache(self._policies, self._services.clock.now())
+            changed = ChangedRules(before, self._policies)
+            self._reassessor.compare(self._connections.all(), cache, changed=changed)
         self._reassessor.end_improved(self._connections.showing_any())

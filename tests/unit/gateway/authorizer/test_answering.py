@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from structlog.testing import capture_logs
 
@@ -44,7 +45,7 @@ class Callers:
 
 
 @contextmanager
-def answering(check: Check, callers: Callers, **options: int) -> Iterator[ThreadedAnswerer]:
+def answering(check: Check, callers: Callers, **options: Any) -> Iterator[ThreadedAnswerer]:
     """Threads that answer."""
     answerer = ThreadedAnswerer(check, callers.clock, **options)
     answerer.start()
@@ -152,3 +153,15 @@ def test_the_stop_refuses_what_waits() -> None:
         assert callers.wait(1) == [("busy", GOOD)]
         stopping.join(60)
     assert not stopping.is_alive()
+
+
+def test_a_judgement_gives_way_to_more_urgent_work() -> None:
+    """Before each judgement it waits for a comparison of all connections, for example."""
+    callers, slow = Callers(FakeClock()), Slow()
+    slow.go_on.set()
+    with answering(
+        slow.check, callers, give_way=lambda: slow.order.append("gave way"), workers=1
+    ) as answerer:
+        answerer.answer_all([callers.call("a")])
+        callers.wait(1)
+    assert slow.order == ["gave way", "a"]

@@ -17,6 +17,7 @@ from doorward.gateway.connections.journal import Journal
 from doorward.gateway.connections.registry import ConnectionRegistry, LiveConnection
 from doorward.gateway.following.evidence_loader import EvidenceLoader
 from doorward.gateway.following.follower import Follower
+from doorward.gateway.precedence import Precedence
 from doorward.partners.evidence_cache import EvidenceCache
 from doorward.stores.policy_snapshot import PolicySnapshots
 from tests.support.cutting import FakeCutter
@@ -94,6 +95,7 @@ def scene_of(world: World, journal: Path | None = None) -> Scene:
         regrant=lambda: scene.regrants.append(1),
         evidence=scene.evidence,
         confirm=lambda: scene.confirmed.append(scene.follower.seq),
+        precedence=Precedence(),
         max_staleness=timedelta(seconds=5),
         lifetime=timedelta(hours=12),
     )

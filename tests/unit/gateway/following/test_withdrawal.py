@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from doorward.core.entities import PrincipalKind
 from doorward.core.errors import Unavailable
 from doorward.directory import nesting, removal
 from doorward.directory import principals as directory
+from doorward.gateway.precedence import Precedence
 from tests.support.world import DOCUMENT
 from tests.unit.gateway.following.conftest import ACTOR, Scene
 from tests.unit.gateway.live import live, pending
@@ -154,6 +156,25 @@ def test_a_deny_rule_ends_only_connections_that_lose_by_it(scene: Scene) -> None
     scene.follow()
     assert scene.cutter.cut == [2]
     assert scene.left() == [1, 3]
+
+
+def test_new_rules_take_precedence_until_what_they_take_is_cut(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile no connection is judged, so that the comparison of thousands is not slowed down."""
+    cut_within: list[list[int]] = []
+
+    @contextmanager
+    def taken(_: Precedence) -> Iterator[None]:
+        before = len(scene.cutter.cut)
+        yield
+        cut_within.append(scene.cutter.cut[before:])
+
+    monkeypatch.setattr(Precedence, "taken", taken)
+    rule = "      - {name: none, deny: {groups: [contractors]}, to: {paths: [/accounts/7]}}\n"
+    scene.apply(DOCUMENT.replace("    rules:\n", f"    rules:\n{rule}", 1))
+    scene.follow()
+    assert cut_within == [[2]]
 
 
 def test_an_application_that_is_removed_ends_its_connections(scene: Scene) -> None:
