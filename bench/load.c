@@ -5,7 +5,7 @@
  *
  * MODE         new:   each request on a new connection with a full handshake; COUNT connections in all.
  *              storm: all at once, from many addresses of loopback; who is refused comes again after a second, and who is served stays.
- *              visit: as storm, but who is served leaves, and who is not connected after some seconds comes again, too.
+ *              visit: as storm, but who is served leaves, and who has heard nothing after some seconds comes again, too.
  *              keep:  CONNECTIONS are opened first with a request each, unmeasured; then COUNT requests go over them,
  *                     at most 256 at once.
  *              plain: as keep, without TLS.
@@ -42,7 +42,7 @@
 enum { BUFFER = 65536, MOST_CONTEXTS = 4096, SILENT_SECONDS = 30, MOST_AT_ONCE = 256, PER_ADDRESS = 10000, KNOWN_CERTIFICATES = 16 };
 enum { ROUND = 256, MOST_AGAIN = ROUND / 4 }; /* events, and clients that come again, in one round: each makes four events at most, so that no handshake waits for thousands of clients */
 static const double PAUSE_SECONDS = 1.0; /* before a refused client comes again */
-static const double CONNECT_SECONDS = 10.0; /* the kernel alone would wait for up to a minute before it asks again */
+static const double CONNECT_SECONDS = 10.0; /* until the first byte comes: the kernel alone would wait for more than a minute before it asks again */
 enum state { CONNECTING, SHAKING, CONNECTED, SENDING, READING, IDLE };
 
 struct bytes { char *data; size_t length; };
@@ -352,12 +352,17 @@ static void go_on(struct connection *one) {
   }
 }
 
+/* If the server's queue was full, only the client's kernel thinks that it is connected, and sends its first bytes in vain. */
+static int has_heard_nothing(const struct connection *one) {
+  return one->state == CONNECTING || (one->state == SHAKING && !BIO_number_read(SSL_get_rbio(one->tls)));
+}
+
 static void give_up_connecting(void) {
   for (; first_attempt < last_attempt; first_attempt++) {
     struct attempt *at = &attempts[first_attempt % most_attempts];
     if (at->opened + CONNECT_SECONDS > now()) return;
     errno = ETIMEDOUT;
-    if (at->by->opened == at->opened && at->by->fd >= 0 && at->by->state == CONNECTING) give_up(at->by, "connect");
+    if (at->by->opened == at->opened && at->by->fd >= 0 && has_heard_nothing(at->by)) give_up(at->by, "connect");
   }
 }
 
