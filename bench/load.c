@@ -14,7 +14,7 @@
  * CHAIN, KEY   client certificates with their chain, used in turn.
  * EXPECTED     a text that every answer should contain, within 64 KiB; answers without it are counted (`lacking`).
  *
- * One thread, non-blocking sockets, epoll. No session is resumed. The server's certificate is not verified, and decoded once: its
+ * One thread, non-blocking sockets, epoll. No session is resumed. The server's certificate is decoded once and never verified: its
  * cost is not the server's, and every peer is asked in the same way. It prints `ready` and begins when a line comes on standard input, so
  * that what was used before can be noted. At the end it prints one JSON object: counts by status, connections that
  * ended without an answer (`refused`), percentiles of the time from connect (new, storm: the first one) or from sending
@@ -115,21 +115,21 @@ X509 *d2i_X509(X509 **given, const unsigned char **from, long length) {
   X509 *found = NULL;
   for (size_t at = 0; given && at < have && !found; at++)
     if (known[at].length == length && !memcmp(known[at].data, *from, (size_t)length)) found = known[at].decoded;
-  if (!found) {
-    const unsigned char *begin = *from;
-    found = (X509 *)ASN1_item_d2i((ASN1_VALUE **)given, from, length, ASN1_ITEM_rptr(X509));
-    if (found && given && have < KNOWN_CERTIFICATES) {
-      if (!(known[have].data = malloc((size_t)length)) || !X509_up_ref(found)) die("no room");
-      memcpy(known[have].data, begin, (size_t)length);
-      known[have].length = length;
-      known[have++].decoded = found;
-    }
-    return found;
+  if (found) {
+    if (!X509_up_ref(found)) die("no room");
+    X509_free(*given);
+    *from += length;
+    return *given = found;
   }
-  if (!X509_up_ref(found)) return NULL;
-  X509_free(*given);
-  *from += length;
-  return *given = found;
+  const unsigned char *begin = *from;
+  found = (X509 *)ASN1_item_d2i((ASN1_VALUE **)given, from, length, ASN1_ITEM_rptr(X509));
+  if (found && given && have < KNOWN_CERTIFICATES) {
+    if (!(known[have].data = malloc((size_t)length)) || !X509_up_ref(found)) die("no room");
+    memcpy(known[have].data, begin, (size_t)length);
+    known[have].length = length;
+    known[have++].decoded = found;
+  }
+  return found;
 }
 
 static int verify_nothing(X509_STORE_CTX *chain, void *none) {

@@ -19,7 +19,7 @@ from doorward.storage.faults import BUSY, CONTRADICTION, ErrorTemplate
 if TYPE_CHECKING:
     from sqlalchemy import exc
 
-PRIMARY = 0xFF
+PRIMARY_CODE_MASK = 0xFF
 """The low byte of an extended result code is the primary one."""
 
 
@@ -78,7 +78,7 @@ def translate(error: sqlite3.Error | exc.DBAPIError | exc.TimeoutError) -> Doorw
     number = getattr(cause, "sqlite_errorcode", None)
     if number is None:
         return _UNKNOWN.build(type(cause).__name__)
-    template = _TEMPLATES.get(number & PRIMARY, _UNKNOWN)
+    template = _TEMPLATES.get(number & PRIMARY_CODE_MASK, _UNKNOWN)
     return template.build(str(getattr(cause, "sqlite_errorname", number)))
 
 

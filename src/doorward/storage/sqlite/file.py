@@ -22,7 +22,7 @@ from doorward.storage.backend import SchemaGuard, ServerHealth
 from doorward.storage.connection import driver_of
 from doorward.storage.sqlite.catalogue import SqliteCatalogue
 from doorward.storage.sqlite.data_version import DataVersion
-from doorward.storage.sqlite.faults import PRIMARY
+from doorward.storage.sqlite.faults import PRIMARY_CODE_MASK
 from doorward.storage.sqlite.remains import Remains
 from doorward.storage.sqlite.reserve import DiskReserve
 from doorward.storage.sqlite.write_lock import LONGEST_OPENING_SECONDS, OPENING_PAUSE_SECONDS, WriteLock
@@ -164,7 +164,7 @@ def open_connection(path: Path, *, timeout: timedelta, query_only: bool) -> sqli
             return _open_once(path, timeout=timeout, query_only=query_only)
         except sqlite3.OperationalError as error:
             if (
-                getattr(error, "sqlite_errorcode", 0) & PRIMARY != sqlite3.SQLITE_CANTOPEN
+                getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE_MASK != sqlite3.SQLITE_CANTOPEN
                 or time.monotonic() >= ends_at
                 or not os.access(path, os.R_OK | os.W_OK)
                 or not (tries < _UNSEEN_TRIES or _is_being_made(path))
