@@ -1,4 +1,4 @@
-"""The live connections by cookie, certificate and principal, and by the moments at which something is due.
+"""The live connections by cookie, certificate, principal and groups, and by the moments at which something is due.
 
 Not here: which connections are live (registry). Not safe between threads: the caller holds the registry's lock.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from doorward.gateway.connections.connection import LiveConnection
 from doorward.gateway.connections.timers import TimerQueue
@@ -22,6 +23,8 @@ class LiveIndexes:
         self._by_certificate: dict[str, set[int]] = {}
         self._by_principal: dict[str, set[int]] = {}
         self._by_shown: dict[str, set[int]] = {}  # anonymous ones do not count for their principal
+        # Thousands of people are in a few hundred combinations of groups.
+        self._by_groups: dict[tuple[str, ...], set[int]] = {}
         self._deadlines = TimerQueue()
         self._time_changes = TimerQueue()
 
@@ -34,6 +37,10 @@ class LiveIndexes:
 
     def update(self, connection: LiveConnection) -> None:
         """Replace a connection by a value with the same certificate, principal and shown ids."""
+        if _groups_of(connection) != _groups_of(self._live[connection.cookie]):
+            self.remove(connection.cookie)
+            self.add(connection)
+            return
         self._live[connection.cookie] = connection
         self._watch(connection)
 
@@ -75,6 +82,14 @@ class LiveIndexes:
         """Return the connections of one person, device or service."""
         return self._of(self._by_principal.get(principal_id, ()))
 
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Return each combination of groups that the principal of a connection is in, as it was last judged."""
+        return tuple(self._by_groups)
+
+    def of_groups(self, groups: tuple[str, ...]) -> tuple[LiveConnection, ...]:
+        """Return the connections of the principals with exactly these groups, one of `groups()`."""
+        return self._of(self._by_groups.get(groups, ()))
+
     def count_of_principal(self, principal_id: str) -> int:
         """Return how many connections one person, device or service has."""
         return len(self._by_principal.get(principal_id, ()))
@@ -112,13 +127,19 @@ class LiveIndexes:
     def _of(self, cookies: Collection[int]) -> tuple[LiveConnection, ...]:
         return tuple(self._live[cookie] for cookie in cookies)
 
-    def _indexes(self, connection: LiveConnection) -> Iterable[tuple[dict[str, set[int]], str]]:
-        return (
-            (self._by_certificate, connection.certificate_id),
-            (self._by_principal, connection.principal_id),
-            *((self._by_shown, one) for one in connection.shown),
-        )
+    def _indexes(self, connection: LiveConnection) -> Iterable[tuple[dict[Any, set[int]], Any]]:
+        yield self._by_certificate, connection.certificate_id
+        yield self._by_principal, connection.principal_id
+        for one in connection.shown:
+            yield self._by_shown, one
+        groups = _groups_of(connection)
+        if groups is not None:
+            yield self._by_groups, groups
 
     def _watch(self, connection: LiveConnection) -> None:
         self._deadlines.set(connection.cookie, connection.ends_at)
         self._time_changes.set(connection.cookie, connection.changes_at)
+
+
+def _groups_of(connection: LiveConnection) -> tuple[str, ...] | None:
+    return None if connection.subject is None else connection.subject.principal.groups

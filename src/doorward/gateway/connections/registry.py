@@ -286,6 +286,16 @@ class ConnectionRegistry:
         with self._lock:
             return self._live.of_principal(principal_id)
 
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Return each combination of groups that the principal of a live connection is in, as it was last judged."""
+        with self._lock:
+            return self._live.groups()
+
+    def of_groups(self, groups: tuple[str, ...]) -> tuple[LiveConnection, ...]:
+        """Return the live connections of the principals with exactly these groups, one of `groups()`."""
+        with self._lock:
+            return self._live.of_groups(groups)
+
     def showing(self, shown: str) -> tuple[LiveConnection, ...]:
         """Return the anonymous connections that showed this certificate, or one of this principal."""
         with self._lock:

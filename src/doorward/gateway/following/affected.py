@@ -63,16 +63,9 @@ class AffectedConnections:
 
         If a principal joined a group since then, its own change is in this batch or a later one.
         """
-        # Thousands of people are in a few hundred combinations of groups, and each combination is looked at once.
-        known: dict[tuple[str, ...], bool] = {}
-        found = []
-        for one in self._connections.all():
-            if one.subject is None:
-                continue
-            groups = one.subject.principal.groups
-            is_member = known.get(groups)
-            if is_member is None:
-                is_member = known[groups] = any(group_id(group) in group_ids for group in groups)
-            if is_member:
-                found.append(one)
-        return found
+        return [
+            one
+            for groups in self._connections.groups()
+            if any(group_id(group) in group_ids for group in groups)
+            for one in self._connections.of_groups(groups)
+        ]

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -88,7 +89,7 @@ class Follower:
         confirm: called after each batch, so that its number is confirmed to the control plane.
         max_staleness: how long the sequence may go unread.
         lifetime: of connections, for judging them again.
-        precedence: taken while all connections are compared with a new policy.
+        precedence: taken while connections are compared with a new policy or with new groups.
         refusals: the certificates that are refused once, because their holders want to show another one.
     """
 
@@ -369,9 +370,12 @@ class Follower:
 
     def _act(self, changes: Sequence[ChangeRecord]) -> None:
         # 1. from here on no judgement made before these changes is admitted
-        self._connections.note_change(changes[-1].seq, affected_ids(changes))
-        # 2. and 3. the connections of the ids that the changes name
-        self._reassessor.judge(self._affected.named_in(changes))
+        affected = affected_ids(changes)
+        self._connections.note_change(changes[-1].seq, affected)
+        # 2. and 3. the connections of the ids that the changes name. If a change may affect all ids, what is known about
+        # certificates is void, and many threads judge new connections one by one meanwhile.
+        with self._precedence.taken() if affected is None else nullcontext():
+            self._reassessor.judge(self._affected.named_in(changes))
         self._reassessor.end_improved(self._affected.anonymous_in(changes))
         self._end_chosen(changes)
         self._judge_by_authorities(changes)

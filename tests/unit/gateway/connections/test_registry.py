@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from doorward.core.entities import TENANT, Principal, PrincipalKind, PrincipalState
 from doorward.core.errors import RequestRefused, Unavailable
 from doorward.gateway.connections.journal import Journal
 from doorward.gateway.connections.registry import ConnectionRegistry
+from doorward.policy.subject import Subject
 from tests.support.ports import NOON
 from tests.support.refusals import refused
 from tests.unit.gateway.live import live, pending
@@ -129,6 +131,34 @@ def test_replacing_keeps_the_indexes_true() -> None:
     assert registry.of_principal("per_z")[0].grants == ("g2",)
     registry.condemn(1)
     assert not registry.replace(live(1))
+
+
+def _of(*groups: str) -> Subject:
+    person = Principal(
+        id="per_a",
+        tenant=TENANT,
+        kind=PrincipalKind.PERSON,
+        name="alice",
+        state=PrincipalState.ACTIVE,
+        groups=groups,
+    )
+    return Subject(principal=person)
+
+
+def test_connections_are_found_by_groups_as_last_judged() -> None:
+    """A combination is known while a connection has it; after a new judgement a connection is in its new one only."""
+    registry = ConnectionRegistry()
+    admitted(registry, 1, subject=_of("clerks"))
+    admitted(registry, 2, subject=_of("clerks", "tellers"))
+    admitted(registry, 3, subject=_of("clerks"))
+    admitted(registry, 4)  # adopted: its groups are not known yet
+    assert set(registry.groups()) == {("clerks",), ("clerks", "tellers")}
+    assert {one.cookie for one in registry.of_groups(("clerks",))} == {1, 3}
+    assert registry.replace(live(1, subject=_of("tellers")))
+    registry.condemn(2)
+    assert set(registry.groups()) == {("clerks",), ("tellers",)}
+    assert [one.cookie for one in registry.of_groups(("tellers",))] == [1]
+    assert registry.of_groups(("clerks", "tellers")) == ()
 
 
 def test_deadlines_come_in_order_until_obeyed() -> None:
