@@ -209,12 +209,13 @@ def test_processes_are_found_by_their_command_line(tmp_path: Path) -> None:
         Orphan(ABSENT)
 
 
-def test_what_ignores_the_request_is_made_to_end() -> None:
-    """After the grace comes SIGKILL."""
+@pytest.mark.parametrize("grace_seconds", [0.2, 0.0])
+def test_what_ignores_the_request_is_made_to_end(grace_seconds: float) -> None:
+    """After the grace comes SIGKILL, and its end is awaited also if no grace was left."""
     script = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as stubborn:
         assert stubborn.stdout is not None
         stubborn.stdout.readline()
         child = Child(stubborn)
-        end_process(child, 0.2)
+        end_process(child, grace_seconds)
         assert child.status == -signal.SIGKILL

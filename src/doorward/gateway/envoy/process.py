@@ -21,6 +21,8 @@ from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.connections.pidfd import open_process
 
 _MAX_COMMAND_BYTES = 1 << 16
+_KILLED_SECONDS = 2.0
+"""From SIGKILL until the kernel has ended a process: the grace may be over by then."""
 
 
 class Process(Protocol):
@@ -158,7 +160,7 @@ def end_process(process: Process, grace_seconds: float, *, is_asked: bool = Fals
     if process.wait(grace_seconds):
         return True
     process.send(signal.SIGKILL)
-    process.wait(grace_seconds)
+    process.wait(_KILLED_SECONDS)
     return False
 
 
