@@ -11,17 +11,8 @@ from doorward.gateway.precedence import Precedence
 from tests.support.doorway import open_doorway
 
 
-def test_from_invitation_to_application(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link becomes a certificate, the certificate a connection, and the application learns who it is; the inventory, when and where.
-
-    A judgement that is made singly gives way to the follower's comparisons (docs/design/0124).
-    """
-    gave_way: set[Precedence] = set()
-
-    def give_way(precedence: Precedence) -> None:
-        gave_way.add(precedence)
-
-    monkeypatch.setattr(Precedence, "give_way", give_way)
+def test_from_invitation_to_application() -> None:
+    """A link becomes a certificate, the certificate a connection, and the application learns who it is; the inventory, when and where."""
     with open_doorway() as door:
         door.apply('- {allow: {groups: [staff]}, to: {paths: ["/reports/**"]}}')
         alice = door.person("alice", "staff")
@@ -35,6 +26,18 @@ def test_from_invitation_to_application(monkeypatch: pytest.MonkeyPatch) -> None
         assert door.gateway.last_seen.note() == 2
         seen, _ = list_inventory(door.services, PrincipalKind.PERSON)
         assert [(one.principal.name, one.where) for one in seen] == [("alice", "app"), ("bob", "app")]
-        with pytest.raises(OSError):
-            door.get(door.person("carol"), "/reports/7")
-        assert gave_way == {door.gateway.follower._precedence}
+
+
+def test_a_judgement_made_singly_gives_way_to_the_follower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The authorizer's threads wait for comparisons of the follower of the same gateway (docs/design/0124)."""
+    gave_way: set[Precedence] = set()
+
+    def give_way(precedence: Precedence) -> None:
+        gave_way.add(precedence)
+
+    monkeypatch.setattr(Precedence, "give_way", give_way)
+    with open_doorway() as door:
+        door.apply("- {allow: {groups: [staff]}}")
+        with pytest.raises(OSError):  # somebody without a right is judged singly
+            door.get(door.person("carol"), "/")
+        assert gave_way == {door.gateway.precedence}

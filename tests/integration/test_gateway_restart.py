@@ -72,19 +72,22 @@ def test_an_envoy_that_answers_nothing_is_replaced(monkeypatch: pytest.MonkeyPat
 
     Lines may be missing since it last answered.
     """
-    monkeypatch.setattr(supervisor, "_HUNG_SECONDS", 1.0)
-    monkeypatch.setattr(supervisor, "_ASK_SECONDS", 0.1)
     with open_doorway() as door:
         door.apply("- {allow: {groups: [staff]}}")
         alice = door.person("alice", "staff")
         run = door.gateway.supervisor.running
         assert run is not None
         os.kill(run.pid, signal.SIGSTOP)
-        assert eventually(lambda: door.gateway.supervisor.epoch not in (0, run.epoch))
+        with (
+            monkeypatch.context() as impatient
+        ):  # only for this Envoy: on a busy machine another one may be slow
+            impatient.setattr(supervisor, "_HUNG_SECONDS", 1.0)
+            impatient.setattr(supervisor, "_ASK_SECONDS", 0.1)
+            assert eventually(lambda: run.pid not in door.gateway.supervisor.envoy_pids())
         assert eventually(lambda: door.gateway.supervisor.running is not None)
         assert door.get(alice, "/").status == 200
         assert door.gateway.supervisor.trouble() == ""
-        gap = door.events(EventType.ACCESS_GAP)[0]  # a busy machine may have a second one
+        (gap,) = door.events(EventType.ACCESS_GAP)
         began, ended = (datetime.fromisoformat(gap["data"][name]) for name in ("from_at", "to_at"))
         assert ended - began >= timedelta(seconds=1)
 

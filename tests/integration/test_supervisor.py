@@ -140,7 +140,7 @@ def test_envoy_is_asked_to_end_once(house: House, monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_envoy_that_does_not_end_is_killed_and_its_death_is_told(house: House) -> None:
-    """Lines may be missing since it last answered; what the policy is blamed for is another matter."""
+    """`on_killed` gets the time since it last answered; `on_died` is not called, because it would blame the configuration."""
     supervisor = house.supervisor()
     run = supervisor.start()
     os.kill(run.pid, signal.SIGSTOP)
@@ -156,7 +156,7 @@ def test_a_killed_envoy_is_back_soon(house: House) -> None:
     supervisor = house.supervisor()
     run = supervisor.start()
     os.kill(run.pid, signal.SIGKILL)
-    assert soon(lambda: supervisor.running not in (None, run) and answers(house)) < 10
+    assert soon(lambda: supervisor.running not in (None, run) and answers(house)) < 30
     assert house.died == [(1, -signal.SIGKILL)]
     assert house.started == [1, 2]
     assert supervisor.trouble() == ""

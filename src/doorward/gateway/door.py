@@ -143,8 +143,8 @@ class Gateway:
         evidence_cache = EvidenceCache(services.work)
         self._evidence = EvidenceLoader(services, evidence_cache)
         self._decider = build_decider(services, self.id, options, snapshots, evidence_cache)
-        precedence = Precedence()
-        self.follower = self._build_follower(snapshots, precedence)
+        self.precedence = Precedence()
+        self.follower = self._build_follower(snapshots)
         log = options.folder / "log"
         self.ingest = Ingest(services, self.id, log, self._reopen_logs, event_limiter, watch=FolderWatch(log))
         self._log_watch = LogWatch(self._running_counters, self.ingest.note_gap, services.clock)
@@ -156,7 +156,7 @@ class Gateway:
             self._decider,
             connections=self.connections,
             gate=gate,
-            precedence=precedence,
+            precedence=self.precedence,
             signer=AssertionSigner(key, issuer=options.issuer),
         )
         self._discovery = DiscoveryServer(
@@ -229,7 +229,7 @@ class Gateway:
             files=self._files,
         )
 
-    def _build_follower(self, snapshots: PolicySnapshots, precedence: Precedence) -> Follower:
+    def _build_follower(self, snapshots: PolicySnapshots) -> Follower:
         requests = self.publishing.requests
         return Follower(
             self._services,
@@ -245,7 +245,7 @@ class Gateway:
             max_staleness=self._options.max_staleness,
             lifetime=self._options.lifetime,
             refusals=self._refusals,
-            precedence=precedence,
+            precedence=self.precedence,
         )
 
     def _build_reconciler(self) -> Reconciler:
@@ -458,7 +458,7 @@ class Gateway:
         self._record_death(pid, epoch, how, seconds)
 
     def _record_death(self, pid: int, epoch: int, how: dict[str, int], seconds: float) -> None:
-        """Record the death of an Envoy that may not have written the lines of its last so many seconds."""
+        """Record the death of an Envoy. Lines of the access log from its last `seconds` seconds may be missing."""
         now = self._services.clock.now()
         gap = self.ingest.build_gap(now - timedelta(seconds=seconds), now, "envoy-died")
         self._record(EventType.ENVOY_DIED, {"pid": pid, "epoch": epoch, **how}, gap)

@@ -49,7 +49,7 @@ def test_the_cpu_of_threads_that_ended_is_counted_for_their_process() -> None:
 
 def test_what_threads_of_the_bench_used_before_they_ended_is_not_the_work_of_others() -> None:
     """The clients of OpenBao are such threads: their work was once said to be that of other programs."""
-    gc.collect()  # not in one of both looks
+    gc.collect()  # one between the two clocks that are read would count as the work of others
     with (
         patch("bench.machine.core_times", lambda _core: (time.process_time() / 2, time.monotonic())),
         patch("bench.machine.family", lambda *pids: set(pids)),

@@ -14,16 +14,18 @@ from doorward.gateway.precedence import Precedence
 def test_other_work_waits_until_urgent_work_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on as soon as the block ends, also if that fails."""
     monkeypatch.setattr(module, "LONGEST_SECONDS", 60.0)
-    precedence, order = Precedence(), list[str]()
+    precedence, order, began = Precedence(), list[str](), threading.Event()
 
     def give_way() -> None:
+        began.set()
         precedence.give_way()
         order.append("other")
 
     other = threading.Thread(target=give_way)
     with pytest.raises(OSError), precedence.taken():  # noqa: PT012  what runs before the failure matters
         other.start()
-        time.sleep(0.05)
+        assert began.wait(60)
+        time.sleep(0.05)  # it is waiting now, or it will wait
         order.append("urgent")
         raise OSError
     other.join(30)
