@@ -5,7 +5,7 @@
  *
  * MODE         new:   each request on a new connection with a full handshake; COUNT connections in all.
  *              storm: all at once, from many addresses of loopback; who is refused comes again after a second, and who is served stays.
- *              visit: as storm, but who is served leaves, and who has heard nothing after some seconds comes again, too.
+ *              visit: as storm, but a client that is served leaves, and one that has got no byte after CONNECT_SECONDS connects again.
  *              keep:  CONNECTIONS are opened first with a request each, unmeasured; then COUNT requests go over them,
  *                     at most 256 at once.
  *              plain: as keep, without TLS.
@@ -107,8 +107,8 @@ static void read_requests(const char *path) {
   if (!requests) die("no request");
 }
 
-/* Takes the place of the library's function in libssl. OpenSSL 3.0 would need two fifths of a handshake to decode certificates that
- * are the same each time. */
+/* Takes the place of libcrypto's function also for libssl, because the dynamic linker finds that of the program first.
+ * OpenSSL 3.0 would need two fifths of a handshake to decode certificates that are the same each time. */
 X509 *d2i_X509(X509 **given, const unsigned char **from, long length) {
   static struct { unsigned char *data; long length; X509 *decoded; } known[KNOWN_CERTIFICATES];
   static size_t have;
@@ -353,7 +353,7 @@ static void go_on(struct connection *one) {
 }
 
 /* If the server's queue was full, only the client's kernel thinks that it is connected, and sends its first bytes in vain. */
-static int has_heard_nothing(const struct connection *one) {
+static int has_no_byte(const struct connection *one) {
   return one->state == CONNECTING || (one->state == SHAKING && !BIO_number_read(SSL_get_rbio(one->tls)));
 }
 
@@ -362,7 +362,7 @@ static void give_up_connecting(void) {
     struct attempt *at = &attempts[first_attempt % most_attempts];
     if (at->opened + CONNECT_SECONDS > now()) return;
     errno = ETIMEDOUT;
-    if (at->by->opened == at->opened && at->by->fd >= 0 && has_heard_nothing(at->by)) give_up(at->by, "connect");
+    if (at->by->opened == at->opened && at->by->fd >= 0 && has_no_byte(at->by)) give_up(at->by, "connect");
   }
 }
 

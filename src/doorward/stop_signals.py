@@ -4,7 +4,7 @@ Python runs a signal handler in the main thread, and only between two steps of i
 
 - `threading.Event` takes a lock in `set`. If a signal arrives while `wait` has this lock, the handler waits for it for ever.
 - A signal may arrive just before the main thread begins a system call, or the kernel may give it to another thread. Then the
-  system call goes on. If it has no limit of time, the handler never runs, and the process seems to ignore the signal.
+  system call goes on. If it has no timeout, the handler never runs, and the process seems to ignore the signal.
 
 So the event is a byte on a socket and takes no lock. While the main thread waits, it also waits for another byte: Python writes
 it as soon as a signal arrives, before the handler runs (`signal.set_wakeup_fd`). Sockets, not pipes: Windows can wait for
@@ -61,7 +61,7 @@ class SignalledEvent(threading.Event):
             while not self._is_set:
                 if not waiting.select(None if ends_at is None else max(0.0, ends_at - time.monotonic())):
                     break
-                with suppress(BlockingIOError):  # the handler runs now, before the next turn
+                with suppress(BlockingIOError):  # Python runs the handler before the next pass
                     self._signal_reader.recv(64)
         return self._is_set
 

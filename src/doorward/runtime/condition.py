@@ -55,7 +55,7 @@ def examine(installation: Installation, now: datetime, crls: StoredCrls | None =
         *_devices(installation),
         *examine_notices(installation),
         _evidence(installation),
-        *(_partner(one) for one in list_evidence_health(installation.services, now)),
+        *(describe_partner(one) for one in list_evidence_health(installation.services, now)),
         *_unread(installation),
         *_keys(installation),
         examine_serve(installation),
@@ -134,7 +134,7 @@ def _unread(installation: Installation) -> Iterator[Part]:
             )
 
 
-def _partner(told: EvidenceHealth) -> Part:
+def describe_partner(told: EvidenceHealth) -> Part:
     """The evidence of one partner's revocations; what could not be renewed yet is no trouble while it may be used."""
     counts = {"missing": told.missing, "stale": told.stale, "not renewed at the last try": told.failing}
     words = [f"{told.sources} sources", *(f"{count} {word}" for word, count in counts.items() if count)]
@@ -146,9 +146,9 @@ def _partner(told: EvidenceHealth) -> Part:
             but = "passes too, because `unsafe-prefer` says so" if told.tolerated else "is refused"
             trouble.append(f"if the latest evidence cannot be used ({told.unusable}), the certificate {but}")
     if told.damaged:
-        what = "passes, because `unsafe-prefer` says so" if told.tolerated else "is refused"
+        what = "admits, because `unsafe-prefer` says so," if told.tolerated else "refuses"
         trouble.append(
-            f"stored evidence is damaged ({told.damaged}): at a gateway that started since, a certificate that needs it {what}"
+            f"stored evidence is damaged ({told.damaged}): a gateway that was started since then {what} a certificate that needs it"
         )
     if trouble:
         trouble += told.problems
@@ -174,7 +174,7 @@ def _partner(told: EvidenceHealth) -> Part:
 
 def _hint(told: EvidenceHealth) -> str:
     if told.damaged:
-        return "`serve` fetches it again within a minute; do not restart a gateway before, and check the disk (`evidence-damaged`)"
+        return "`serve` fetches it again within a minute; do not restart a gateway until then, and check the disk (`evidence-damaged`)"
     return "is `doorward serve` running? Otherwise ask the partner"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from doorward.partners.evidence import EvidenceHealth
-from doorward.runtime.condition import _partner
+from doorward.runtime.condition import describe_partner
 
 
-@pytest.mark.parametrize(("tolerated", "said"), [(False, "is refused"), (True, "passes, because")])
+@pytest.mark.parametrize(("tolerated", "said"), [(False, "then refuses"), (True, "admits, because")])
 def test_damaged_evidence_is_trouble_with_its_next_step(*, tolerated: bool, said: str) -> None:
     """It is not only a source that was not renewed: a gateway that starts now judges without it."""
     told = EvidenceHealth(
@@ -23,7 +23,7 @@ def test_damaged_evidence_is_trouble_with_its_next_step(*, tolerated: bool, said
         tolerated=tolerated,
         problems=("http://west.example/root.crl: damaged (evidence-damaged)",),
     )
-    part = _partner(told)
+    part = describe_partner(told)
     assert said in part.trouble[0]
     assert part.trouble[1:] == told.problems
     assert "`evidence-damaged`" in part.hints[0]

@@ -36,7 +36,7 @@ class AssembledAuthorizer:
         connections: the registry.
         gate: the policies that Envoy enforces.
         signer: signs assertions.
-        precedence: of what is more urgent than the judgement of one connection.
+        precedence: the follower takes it; the threads that judge one connection at a time wait meanwhile.
     """
 
     def __init__(

@@ -75,10 +75,10 @@ class Supervisor:
         may_drain: whether connections of an old Envoy can still be cut (`Cutter.reaches`); if
             not, it is ended at once.
         on_started: called with pid and epoch when Envoy is LIVE.
-        on_died: called with pid, epoch, exit status (minus the signal) and seconds when Envoy ended unasked; lines of the
-            last so many seconds may be missing. The status is None if an earlier gateway started this Envoy. If it raises,
-            or if this gateway dies meanwhile, the next start calls `on_vanished`.
-        on_killed: called with pid, epoch and seconds, as `on_died`, when Envoy was asked to end and had to be killed.
+        on_died: called with pid, epoch, exit status (minus the signal) and a number of seconds when Envoy ended unasked: lines
+            of its access log from the last so many may be missing. The status is None if an earlier gateway started this Envoy.
+            If it raises, or if this gateway dies meanwhile, the next start calls `on_vanished`.
+        on_killed: called with pid, epoch and the same number of seconds when Envoy was asked to end and had to be killed.
         on_vanished: called with pid (0 if unknown) and epoch of an Envoy that ended while no gateway ran, before `find`
             returns; called again at the next start if it raises.
         verify: called when Envoy reports that it is ready; raises if it does not enforce the prepared configuration.
@@ -369,6 +369,7 @@ class Supervisor:
         return in_time
 
     def _note_end(self, run: EnvoyRun, *, in_time: bool) -> None:
+        """Record that a run had to be killed. A draining Envoy is not asked whether it answers: its gap begins with the drain."""
         if in_time or run.phase is Phase.STARTING:  # while it starts, it has no connections
             forget_run(run.folder)
             return

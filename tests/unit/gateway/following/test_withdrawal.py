@@ -119,7 +119,7 @@ def cut_within(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]
 def test_a_group_taken_out_takes_precedence_until_its_members_are_cut(
     scene: Scene, cut_within: list[list[int]]
 ) -> None:
-    """A group may change what anybody may do: meanwhile all others would be judged one by one beside it."""
+    """A change of a group makes void what is known about certificates: many threads would judge new connections beside it."""
     nested(scene)
     nesting.unnest(scene.world.services, "clerks", "tellers", actor=ACTOR)
     scene.follow()
@@ -186,7 +186,7 @@ def test_a_deny_rule_ends_only_connections_that_lose_by_it(scene: Scene) -> None
 def test_new_rules_take_precedence_until_what_they_take_is_cut(
     scene: Scene, cut_within: list[list[int]]
 ) -> None:
-    """Meanwhile no connection is judged, so that the comparison of thousands is not slowed down."""
+    """Until then no other thread begins to judge a single connection, which would slow down the comparison of thousands."""
     rule = "      - {name: none, deny: {groups: [contractors]}, to: {paths: [/accounts/7]}}\n"
     scene.apply(DOCUMENT.replace("    rules:\n", f"    rules:\n{rule}", 1))
     scene.follow()

@@ -188,7 +188,7 @@ def test_after_its_end_it_excludes_nothing(scene: Scene) -> None:
 def test_the_limit_of_all_lists_does_not_keep_it_damaged(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, *, is_newer: bool
 ) -> None:
-    """The pieces that are left count, and the same CRL or a newer one takes their place."""
+    """The same CRL or a newer one replaces a damaged one also at the limit."""
     scene.damage()
     monkeypatch.setattr(fetch_results, "LISTS_BYTES", len(scene.long))
     sent = long_crl(scene.west, before=timedelta(), number=6) if is_newer else scene.long
