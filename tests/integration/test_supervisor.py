@@ -12,95 +12,30 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from doorward.core.errors import ConfigurationError, DoorwardError, Unavailable
-from doorward.demo.ports import free_port
 from doorward.gateway.envoy import supervisor as supervisor_module
 from doorward.gateway.envoy.admin import AdminClient
-from doorward.gateway.envoy.process import Child, Orphan, find_by_argument, holder_of
+from doorward.gateway.envoy.process import Orphan, find_by_argument, holder_of
 from doorward.gateway.envoy.program import LOG_ARGUMENT, EnvoyOptions, locate_envoy
-from doorward.gateway.envoy.supervisor import Supervisor
-from doorward.runtime.world import SystemClock
-from tests.support.little_door import LittleDoor, ask, echo_server, echoes, web_socket
+from tests.support.little_door import echoes, web_socket
 from tests.support.refusals import code_of, refused
-
-
-class House:
-    """One folder and one door, supervised any number of times."""
-
-    def __init__(self, folder: Path, upstream: int) -> None:
-        self.folder = folder
-        self.door = LittleDoor(folder, port=free_port(), upstream_port=upstream)
-        self.made: list[Supervisor] = []
-        self.started: list[int] = []
-        self.died: list[tuple[int, int | None]] = []
-        self.killed: list[tuple[int, float]] = []
-
-    def supervisor(self, *, drain_seconds: int = 30, **changed: object) -> Supervisor:
-        """Another supervisor of this folder."""
-        options = EnvoyOptions(
-            folder=self.folder / "envoy", binary=locate_envoy(), concurrency=1, drain_seconds=drain_seconds
-        )
-        arguments: dict[str, object] = {
-            "prepare": self.door.prepare,
-            "clock": SystemClock(),
-            "listeners": lambda: [self.door.listener],
-            "on_started": lambda _pid, epoch: self.started.append(epoch),
-            "on_died": lambda _pid, epoch, status, _seconds: self.died.append((epoch, status)),
-            "on_killed": lambda _pid, epoch, seconds: self.killed.append((epoch, seconds)),
-        }
-        one = Supervisor(options, **{**arguments, **changed})  # type: ignore[arg-type]
-        self.made.append(one)
-        return one
+from tests.support.supervised_house import SupervisedHouse, answers, dies, soon, supervised_house
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def house(tmp_path: Path) -> Iterator[SupervisedHouse]:
     """A house; each of its Envoys is ended afterwards."""
-    with echo_server() as upstream:
-        made = House(tmp_path, upstream)
-        try:
-            yield made
-        finally:
-            made.door.close_clients()
-            for one in made.made:
-                one.stop()
-            for process, _ in find_by_argument(LOG_ARGUMENT, tmp_path / "envoy"):
-                process.send(signal.SIGKILL)
-                process.close()
+    with supervised_house(tmp_path) as made:
+        yield made
 
 
-def soon(condition: Callable[[], object], seconds: float = 60.0) -> float:
-    """Wait until a condition holds; return how long it took."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, "it did not happen in time"
-        time.sleep(0.01)
-    return time.monotonic() - started
-
-
-def dies(supervisor: Supervisor) -> None:
-    """Do to a supervisor what a crash of the gateway does: nothing watches Envoy any more, and it goes on."""
-    supervisor._end_watch()
-    for run in supervisor._runs:
-        run.process.close()
-    supervisor._runs = ()
-
-
-def answers(house: House) -> bool:
-    """Whether the door lets a new connection in."""
-    with suppress(OSError):
-        return b"200" in ask(house.door.connect())
-    return False
-
-
-def test_envoy_is_started_and_ended(house: House) -> None:
+def test_envoy_is_started_and_ended(house: SupervisedHouse) -> None:
     """Start returns when Envoy serves; stop leaves neither process nor listener."""
     supervisor = house.supervisor()
     run = supervisor.start()
@@ -125,33 +60,7 @@ def test_envoy_is_started_and_ended(house: House) -> None:
         run.admin.statistics()
 
 
-def test_envoy_is_asked_to_end_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While it ends it handles no signal: a second one would kill it before it has written its last lines."""
-    monkeypatch.setattr(supervisor_module, "_GRACE_SECONDS", 60.0)
-    supervisor = house.supervisor()
-    run = supervisor.start()
-    sent: list[signal.Signals] = []
-    send = run.process.send
-    monkeypatch.setattr(run.process, "send", lambda number: [sent.append(number), send(number)])
-    supervisor.stop()
-    assert sent == [signal.SIGTERM]
-    assert isinstance(run.process, Child)
-    assert (run.process.status, house.killed) == (0, [])
-
-
-def test_an_envoy_that_does_not_end_is_killed_and_its_death_is_told(house: House) -> None:
-    """`on_killed` gets the time since it last answered; `on_died` is not called, because it would blame the configuration."""
-    supervisor = house.supervisor()
-    run = supervisor.start()
-    os.kill(run.pid, signal.SIGSTOP)
-    supervisor.stop()
-    ((epoch, seconds),) = house.killed
-    assert epoch == 1
-    assert seconds >= supervisor_module._GRACE_SECONDS
-    assert house.died == []
-
-
-def test_a_killed_envoy_is_back_soon(house: House) -> None:
+def test_a_killed_envoy_is_back_soon(house: SupervisedHouse) -> None:
     """A dead Envoy is replaced in a new epoch, and its end is told with its status."""
     supervisor = house.supervisor()
     run = supervisor.start()
@@ -162,7 +71,7 @@ def test_a_killed_envoy_is_back_soon(house: House) -> None:
     assert supervisor.trouble() == ""
 
 
-def test_the_end_of_envoy_is_an_event(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_envoy_is_an_event(house: SupervisedHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is noticed though nothing looks, and so is that of one that a replacement has made."""
     monkeypatch.setattr(supervisor_module, "_ASK_SECONDS", 3600.0)
     supervisor = house.supervisor(drain_seconds=1)
@@ -189,7 +98,9 @@ class _FailingPoll:
         raise OSError(errno.ENOMEM, "no memory")
 
 
-def test_if_waiting_fails_envoy_is_watched_still(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_waiting_fails_envoy_is_watched_still(
+    house: SupervisedHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The watch keeps the door alive: an error of the system call neither ends it nor keeps it from looking."""
     failing = _FailingPoll()
     monkeypatch.setattr(supervisor_module, "select", failing)
@@ -200,7 +111,7 @@ def test_if_waiting_fails_envoy_is_watched_still(house: House, monkeypatch: pyte
     assert [status for _, status in house.died] == [-signal.SIGKILL]
 
 
-def test_an_envoy_that_died_unseen_is_reported_once(house: House) -> None:
+def test_an_envoy_that_died_unseen_is_reported_once(house: SupervisedHouse) -> None:
     """The next start tells which run ended while nothing watched it; one that goes on, or was ended, is not told of."""
     vanished: list[tuple[int, int]] = []
 
@@ -230,7 +141,7 @@ def test_an_envoy_that_died_unseen_is_reported_once(house: House) -> None:
         assert vanished == [(run.pid, 1)]
 
 
-def test_a_death_that_could_not_be_recorded_is_told_at_the_next_start(house: House) -> None:
+def test_a_death_that_could_not_be_recorded_is_told_at_the_next_start(house: SupervisedHouse) -> None:
     """The run stays noted until its end was recorded; Envoy is back all the same."""
 
     def fail(_pid: int, _epoch: int, _status: int | None, _seconds: float) -> None:
@@ -246,7 +157,7 @@ def test_a_death_that_could_not_be_recorded_is_told_at_the_next_start(house: Hou
     assert vanished == [1]
 
 
-def test_one_that_keeps_dying_is_started_less_and_less_often(house: House) -> None:
+def test_one_that_keeps_dying_is_started_less_and_less_often(house: SupervisedHouse) -> None:
     """Attempts grow apart, status says why, and a mended cause ends it."""
     broken = threading.Event()
 
@@ -270,7 +181,7 @@ def test_one_that_keeps_dying_is_started_less_and_less_often(house: House) -> No
     assert supervisor.trouble() == ""
 
 
-def test_connections_outlive_a_restart_of_the_gateway_and_end_with_the_drain(house: House) -> None:
+def test_connections_outlive_a_restart_of_the_gateway_and_end_with_the_drain(house: SupervisedHouse) -> None:
     """The next gateway frees the port for a fresh Envoy; old streams go on until the drain time is over."""
     first = house.supervisor()
     run = first.start()
@@ -290,7 +201,7 @@ def test_connections_outlive_a_restart_of_the_gateway_and_end_with_the_drain(hou
     assert answers(house)
 
 
-def test_restarts_do_not_lengthen_a_drain(house: House) -> None:
+def test_restarts_do_not_lengthen_a_drain(house: SupervisedHouse) -> None:
     """A second restart during a drain keeps the end that the first one set."""
     first = house.supervisor()
     first.start()
@@ -305,7 +216,7 @@ def test_restarts_do_not_lengthen_a_drain(house: House) -> None:
     assert {one.epoch: one.ends_at for one in third.draining}[1] == ends_at
 
 
-def test_an_old_envoy_that_cannot_be_cut_may_not_drain(house: House) -> None:
+def test_an_old_envoy_that_cannot_be_cut_may_not_drain(house: SupervisedHouse) -> None:
     """Connections that we could not end if we had to, are ended at once."""
     first = house.supervisor()
     first.start()
@@ -319,7 +230,7 @@ def test_an_old_envoy_that_cannot_be_cut_may_not_drain(house: House) -> None:
     assert answers(house)
 
 
-def test_an_old_envoy_that_does_not_answer_is_ended(house: House) -> None:
+def test_an_old_envoy_that_does_not_answer_is_ended(house: SupervisedHouse) -> None:
     """A hung Envoy cannot keep the port."""
     first = house.supervisor()
     run = first.start()
@@ -331,7 +242,7 @@ def test_an_old_envoy_that_does_not_answer_is_ended(house: House) -> None:
     assert answers(house)
 
 
-def test_replacing_keeps_streams_and_serves_new_connections(house: House) -> None:
+def test_replacing_keeps_streams_and_serves_new_connections(house: SupervisedHouse) -> None:
     """A fresh Envoy takes over while streams of the old one go on."""
     supervisor = house.supervisor()
     run = supervisor.start()
@@ -346,7 +257,7 @@ def test_replacing_keeps_streams_and_serves_new_connections(house: House) -> Non
     assert stream.recv(1) == b""
 
 
-def test_our_death_does_not_end_envoy(house: House) -> None:
+def test_our_death_does_not_end_envoy(house: SupervisedHouse) -> None:
     """Envoy is in a session of its own: kill -9, and a Ctrl-C for the whole group, leave it alone."""
     script = (
         "import sys, signal, threading; from pathlib import Path\n"
@@ -382,7 +293,7 @@ def test_our_death_does_not_end_envoy(house: House) -> None:
         assert answers(house)
 
 
-def test_a_port_in_use_is_said_with_its_holder(house: House) -> None:
+def test_a_port_in_use_is_said_with_its_holder(house: SupervisedHouse) -> None:
     """The error names the port, who holds it and what to do."""
     with socket.create_server(("127.0.0.1", house.door.port)), refused(Unavailable, "port-in-use") as caught:
         house.supervisor().start()
@@ -390,7 +301,7 @@ def test_a_port_in_use_is_said_with_its_holder(house: House) -> None:
     assert caught.value.hint
 
 
-def test_an_envoy_that_was_started_by_descriptor_has_a_name(house: House) -> None:
+def test_an_envoy_that_was_started_by_descriptor_has_a_name(house: SupervisedHouse) -> None:
     """`ps`, `ss` and our own error call it `envoy`, and not by the number of a descriptor (proc(5), comm)."""
     supervisor = house.supervisor()
     binary = os.open(locate_envoy(), os.O_RDONLY)
@@ -404,14 +315,14 @@ def test_an_envoy_that_was_started_by_descriptor_has_a_name(house: House) -> Non
     assert not (run.folder / "envoy").is_symlink()
 
 
-def test_an_address_that_is_not_ours_is_said(house: House) -> None:
+def test_an_address_that_is_not_ours_is_said(house: SupervisedHouse) -> None:
     """A foreign address is told apart from a port in use."""
     house.door.host = "192.0.2.199"
     with refused(Unavailable, "address-unknown"):
         house.supervisor().start()
 
 
-def test_envoys_own_words_are_passed_on(house: House) -> None:
+def test_envoys_own_words_are_passed_on(house: SupervisedHouse) -> None:
     """If Envoy refuses its configuration, its last line is in the error."""
     path = house.folder / "bad.json"
     path.write_text('{"nonsense": 1}')
@@ -420,7 +331,7 @@ def test_envoys_own_words_are_passed_on(house: House) -> None:
     assert "no such field" in caught.value.detail
 
 
-def test_one_that_never_becomes_ready_is_ended(house: House) -> None:
+def test_one_that_never_becomes_ready_is_ended(house: SupervisedHouse) -> None:
     """An Envoy without its admin socket is not waited for for ever, and not left behind."""
     path = house.folder / "mute.json"
     path.write_text("{}")
@@ -435,7 +346,7 @@ def test_one_that_never_becomes_ready_is_ended(house: House) -> None:
     assert list(find_by_argument(LOG_ARGUMENT, house.folder / "envoy")) == []
 
 
-def test_a_program_that_cannot_run(house: House) -> None:
+def test_a_program_that_cannot_run(house: SupervisedHouse) -> None:
     """A binary of another machine is a clear error."""
     program = house.folder / "envoy.bin"
     program.write_bytes(b"\x7fELF nonsense")
@@ -447,7 +358,7 @@ def test_a_program_that_cannot_run(house: House) -> None:
     assert "cannot be executed" in caught.value.detail
 
 
-def test_faults_of_the_configuration_are_not_hidden(house: House) -> None:
+def test_faults_of_the_configuration_are_not_hidden(house: SupervisedHouse) -> None:
     """An error of `prepare` is raised unchanged; a path too long for a socket is a fault, too."""
 
     def refuse(*_: object) -> Path:
@@ -459,7 +370,7 @@ def test_faults_of_the_configuration_are_not_hidden(house: House) -> None:
         AdminClient(house.folder / ("x" * 120))
 
 
-def test_logs_are_opened_again(house: House) -> None:
+def test_logs_are_opened_again(house: SupervisedHouse) -> None:
     """After a rename Envoy writes into a new file when it is told."""
     run = house.supervisor().start()
     log = run.folder / "envoy.log"
@@ -468,7 +379,9 @@ def test_logs_are_opened_again(house: House) -> None:
     soon(log.exists)
 
 
-def test_secrets_of_our_environment_stay_with_us(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_of_our_environment_stay_with_us(
+    house: SupervisedHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Envoy faces the network: it does not get our environment."""
     monkeypatch.setenv("DOORWARD_PASSPHRASE_FILE", "/secret")
     run = house.supervisor().start()

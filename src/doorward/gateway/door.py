@@ -18,6 +18,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from math import inf, isinf
 from pathlib import Path
 
 import structlog
@@ -201,7 +202,7 @@ class Gateway:
             is_publishing=lambda: self.publishing.is_working,
             on_started=self._envoy_started,
             on_died=self._envoy_died,
-            on_killed=lambda pid, epoch, seconds: self._record_death(pid, epoch, {"signal": 9}, seconds),
+            on_killed=self._record_death,
             on_vanished=self._envoy_vanished,
             verify=lambda admin: self.publishing.verify(admin),  # noqa: PLW0108  publishing is made later
             on_failed=self._envoy_failed,
@@ -453,21 +454,23 @@ class Gateway:
         return self.publishing.note_end(status, error.detail, refused=isinstance(error, ConfigurationError))
 
     def _envoy_died(self, pid: int, epoch: int, status: int | None, seconds: float) -> None:
-        how = {} if status is None else {"signal": -status} if status < 0 else {"exit_code": status}
         self.publishing.note_end(status, f"it {explain_status(status)}")
-        self._record_death(pid, epoch, how, seconds)
+        self._record_death(pid, epoch, status, seconds)
 
-    def _record_death(self, pid: int, epoch: int, how: dict[str, int], seconds: float) -> None:
-        """Record the death of an Envoy. Lines of the access log from its last `seconds` seconds may be missing."""
+    def _record_death(self, pid: int, epoch: int, status: int | None, seconds: float) -> None:
+        """Record the death of an Envoy: lines of its last so many seconds, or, if infinite, since its last line may be missing."""
+        how = {} if status is None else {"signal": -status} if status < 0 else {"exit_code": status}
         now = self._services.clock.now()
-        gap = self.ingest.build_gap(now - timedelta(seconds=seconds), now, "envoy-died")
-        self._record(EventType.ENVOY_DIED, {"pid": pid, "epoch": epoch, **how}, gap)
+        if isinf(seconds):
+            began = min(self.ingest.last_written() or now, now)
+        else:
+            began = now - timedelta(seconds=seconds)
+        known: dict[str, str | int] = {"epoch": epoch, **({"pid": pid} if pid else {}), **how}
+        self._record(EventType.ENVOY_DIED, known, self.ingest.build_gap(began, now, "envoy-died"))
 
     def _envoy_vanished(self, pid: int, epoch: int) -> None:
-        """Record an Envoy that ended while no gateway ran, with the time since its last line: when it ended is unknown."""
-        now = self._services.clock.now()
-        gap = self.ingest.build_gap(min(self.ingest.last_written() or now, now), now, "envoy-died")
-        self._record(EventType.ENVOY_DIED, {"epoch": epoch, **({"pid": pid} if pid else {})}, gap)
+        """Record an Envoy that ended while no gateway ran: when, and of what, is unknown."""
+        self._record_death(pid, epoch, None, inf)
 
     def _running_counters(self) -> tuple[EnvoyCounters, int] | None:
         running = self.supervisor.running

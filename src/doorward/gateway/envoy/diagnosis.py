@@ -128,3 +128,12 @@ def _holder(listener: Endpoint) -> str:
     with suppress(DoorwardError, OSError):  # the message is also useful without the name
         return holder_of(listener)
     return ""
+
+
+def explain_unwritable(error: OSError) -> Unavailable:
+    """Return the error for a folder of Envoy's runs that cannot be used."""
+    return Unavailable(
+        "envoy-folder-unusable",
+        f"the folder of Envoy's runs cannot be used: {error.strerror}",
+        hint="give this user access to the data directory, and make room on its disk",
+    )

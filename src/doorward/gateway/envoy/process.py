@@ -143,20 +143,18 @@ class Orphan:
             self._descriptor = -1
 
 
-def end_process(process: Process, grace_seconds: float, *, is_asked: bool = False) -> bool:
-    """Ask a process to end (SIGTERM), and kill it after the grace; return when it has ended.
+def end_process(process: Process, grace_seconds: float) -> bool:
+    """Ask a process to end (SIGTERM), then do the same as `await_end`."""
+    process.send(signal.SIGTERM)
+    return await_end(process, grace_seconds)
 
-    Args:
-        process: the process.
-        grace_seconds: how long it may take.
-        is_asked: whether it was asked already. It must not be asked twice: while Envoy ends, it handles no signal, and
-            a second one kills it before it has written the last lines of its access log.
+
+def await_end(process: Process, grace_seconds: float) -> bool:
+    """Wait for a process that was asked to end, and kill it after the grace; return when it has ended.
 
     Returns:
         Whether it ended before it was killed.
     """
-    if not is_asked:
-        process.send(signal.SIGTERM)
     if process.wait(grace_seconds):
         return True
     process.send(signal.SIGKILL)

@@ -32,9 +32,9 @@ from doorward.core.ports import Clock
 from doorward.gateway.connections.endpoints import Endpoint
 from doorward.gateway.envoy.admin import AdminClient, check_socket_path
 from doorward.gateway.envoy.adoption import find_difference
-from doorward.gateway.envoy.diagnosis import check_free, explain_exit
+from doorward.gateway.envoy.diagnosis import check_free, explain_exit, explain_unwritable
 from doorward.gateway.envoy.epochs import epoch_of, forget_run, new_epoch, note_run, noted_end, noted_runs
-from doorward.gateway.envoy.process import Child, end_process
+from doorward.gateway.envoy.process import Child
 from doorward.gateway.envoy.program import EnvoyOptions, find_orphans, spawn
 from doorward.gateway.envoy.run import EnvoyRun, Phase
 from doorward.gateway.wakeup import Wakeup
@@ -78,7 +78,8 @@ class Supervisor:
         on_died: called with pid, epoch, exit status (minus the signal) and a number of seconds when Envoy ended unasked: lines
             of its access log from the last so many may be missing. The status is None if an earlier gateway started this Envoy.
             If it raises, or if this gateway dies meanwhile, the next start calls `on_vanished`.
-        on_killed: called with pid, epoch and the same number of seconds when Envoy was asked to end and had to be killed.
+        on_killed: called with the same when an Envoy that was asked to end, or that drained, did not end in order: killed by
+            this gateway or by others. The seconds are infinite if this gateway never knew it to work.
         on_vanished: called with pid (0 if unknown) and epoch of an Envoy that ended while no gateway ran, before `find`
             returns; called again at the next start if it raises.
         verify: called when Envoy reports that it is ready; raises if it does not enforce the prepared configuration.
@@ -100,7 +101,9 @@ class Supervisor:
         may_drain: Callable[[int], bool] = lambda _pid: True,
         on_started: Callable[[int, int], None] = lambda _pid, _epoch: None,
         on_died: Callable[[int, int, int | None, float], None] = lambda _pid, _epoch, _status, _seconds: None,
-        on_killed: Callable[[int, int, float], None] = lambda _pid, _epoch, _seconds: None,
+        on_killed: Callable[[int, int, int | None, float], None] = lambda _pid, _epoch, _status, _seconds: (
+            None
+        ),
         on_vanished: Callable[[int, int], None] = lambda _pid, _epoch: None,
         verify: Callable[[AdminClient], None] = lambda _admin: None,
         on_failed: Callable[[int | None, DoorwardError], bool] = lambda _status, _error: False,
@@ -231,10 +234,10 @@ class Supervisor:
             self._runs = tuple(run for run in self._runs if run.phase is not Phase.FOUND)
             asked, ends_at = self._runs, self._clock.monotonic() + _GRACE_SECONDS
             for run in asked:
-                run.process.send(signal.SIGTERM)
-            ended = [self._await_end(run, ends_at - self._clock.monotonic(), is_asked=True) for run in asked]
-            for run, in_time in zip(asked, ended, strict=True):  # recording may wait for the database
-                self._note_end(run, in_time=in_time)
+                run.ask_to_end()
+            ended = [self._await_end(run, ends_at - self._clock.monotonic()) for run in asked]
+            for run, status in zip(asked, ended, strict=True):  # recording may wait for the database
+                self._note_end(run, status)
 
     def _found(self) -> list[EnvoyRun]:
         return [run for run in self._runs if run.phase is Phase.FOUND]
@@ -279,7 +282,7 @@ class Supervisor:
         try:
             run = self._launch_one()
         except (DoorwardError, OSError) as problem:
-            error = problem if isinstance(problem, DoorwardError) else _unwritable(problem)
+            error = problem if isinstance(problem, DoorwardError) else explain_unwritable(problem)
             self._trouble = error.detail
             self._delay_retry()
             _log.error("envoy-would-not-start", code=error.code, detail=error.detail, hint=error.hint)
@@ -302,7 +305,13 @@ class Supervisor:
         except BaseException as error:
             ended = child.has_ended()
             self._end(run)
-            if again and isinstance(error, DoorwardError) and error.code not in _ADDRESS_ERRORS:
+            is_stopping = self._stopping.is_set()
+            if (
+                again
+                and not is_stopping
+                and isinstance(error, DoorwardError)
+                and error.code not in _ADDRESS_ERRORS
+            ):
                 _log.error("envoy-start-failed", epoch=epoch, code=error.code, detail=error.detail)
                 if self._on_failed(child.status if ended else None, error):
                     return self._launch_one(again=False)
@@ -327,6 +336,10 @@ class Supervisor:
         while not run.admin.is_ready():
             if child.wait(_READY_SECONDS):
                 raise explain_exit(run.folder, child.status or 0)
+            if self._stopping.is_set():
+                raise Unavailable(
+                    "envoy-would-not-start", "the gateway stops, and its Envoy was not ready yet"
+                )
             if self._clock.monotonic() > wait_until:
                 raise Unavailable(
                     "envoy-would-not-start",
@@ -350,6 +363,7 @@ class Supervisor:
                 raise Unavailable("envoy-unreachable", "its connections could not be cut")
             run.admin.begin_drain()
             run.admin.stop_listening()
+            run.answered = self._clock.monotonic()
         except DoorwardError as error:
             _log.warning("envoy-ended-at-once", pid=run.pid, epoch=run.epoch, why=error.detail)
             self._end(run)
@@ -359,23 +373,26 @@ class Supervisor:
 
     def _end(self, run: EnvoyRun) -> None:
         """End a run in any phase."""
-        self._note_end(run, in_time=self._await_end(run, _GRACE_SECONDS))
+        run.ask_to_end()
+        self._note_end(run, self._await_end(run, _GRACE_SECONDS))
 
-    def _await_end(self, run: EnvoyRun, seconds: float, *, is_asked: bool = False) -> bool:
-        """End the process of a run; return whether it ended before it was killed. It is listed until it has ended."""
-        in_time = end_process(run.process, seconds, is_asked=is_asked)
-        run.process.close()
+    def _await_end(self, run: EnvoyRun, seconds: float) -> int | None:
+        """End a run as `EnvoyRun.await_end` does; it is listed until it has ended."""
+        status = run.await_end(seconds)
         self._runs = tuple(one for one in self._runs if one is not run)
-        return in_time
+        return status
 
-    def _note_end(self, run: EnvoyRun, *, in_time: bool) -> None:
-        """Record that a run had to be killed. A draining Envoy is not asked whether it answers: its gap begins with the drain."""
-        if in_time or run.phase is Phase.STARTING:  # while it starts, it has no connections
+    def _note_end(self, run: EnvoyRun, status: int | None) -> None:
+        """Record a run that did not end in order. A draining Envoy is not asked whether it answers: its gap begins with the drain."""
+        in_order = status == 0 and not run.ended_unasked
+        if in_order or run.phase is Phase.STARTING:  # while it starts, it has no connections
             forget_run(run.folder)
             return
-        silent = self._clock.monotonic() - run.answered
-        _log.error("envoy-killed", pid=run.pid, epoch=run.epoch, silent_seconds=round(silent))
-        self._record(run, lambda: self._on_killed(run.pid, run.epoch, silent))
+        silent = max(self._clock.monotonic() - run.answered, _UNWRITTEN_SECONDS)
+        _log.error(
+            "envoy-killed", pid=run.pid, epoch=run.epoch, status=status, silent_seconds=f"{silent:.0f}"
+        )
+        self._record(run, lambda: self._on_killed(run.pid, run.epoch, status, silent))
 
     def _record(self, run: EnvoyRun, record: Callable[[], None]) -> None:
         """Record an end. Until then the run stays noted: if this gateway dies meanwhile, the next one records it."""
@@ -476,11 +493,3 @@ class Supervisor:
         if self._watcher is not None:
             self._watcher.join()
         self._wakeup.close()
-
-
-def _unwritable(error: OSError) -> Unavailable:
-    return Unavailable(
-        "envoy-folder-unusable",
-        f"the folder of Envoy's runs cannot be used: {error.strerror}",
-        hint="give this user access to the data directory, and make room on its disk",
-    )

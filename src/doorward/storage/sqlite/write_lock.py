@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ class WriteLock:
     def __init__(self, database: Path) -> None:
         self._database = database
         self._files: tuple[int, int] | None = None
+        self._guard = threading.Lock()
+        self._is_held = self._is_closed = False
 
     @contextmanager
     def held(self, timeout: timedelta) -> Iterator[None]:
@@ -49,6 +52,26 @@ class WriteLock:
         Raises:
             Unavailable: `store-busy` after the timeout; `store-missing`, `store-read-only`.
         """
+        with self._guard:
+            self._is_held, self._is_closed = True, False
+        try:
+            with self._locked(timeout):
+                yield
+        finally:
+            with self._guard:
+                self._is_held = False
+                if self._is_closed:
+                    self._close_files()
+
+    def close(self) -> None:
+        """Close the files, or, while a thread holds the lock, let it close them at its end; the next use opens them again."""
+        with self._guard:
+            self._is_closed = True
+            if not self._is_held:
+                self._close_files()
+
+    @contextmanager
+    def _locked(self, timeout: timedelta) -> Iterator[None]:
         deadline = time.monotonic() + timeout.total_seconds()
         next_lock, now_lock = self._opened(min(deadline, time.monotonic() + LONGEST_OPENING_SECONDS))
         _wait(next_lock, deadline)
@@ -61,8 +84,7 @@ class WriteLock:
         finally:
             fcntl.flock(now_lock, fcntl.LOCK_UN)
 
-    def close(self) -> None:
-        """Close the files; the next use opens them again."""
+    def _close_files(self) -> None:
         if self._files is not None:
             for descriptor in self._files:
                 os.close(descriptor)

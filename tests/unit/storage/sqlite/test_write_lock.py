@@ -74,6 +74,21 @@ def test_an_exception_releases_the_lock(database: Path) -> None:
     second.close()
 
 
+def test_a_close_while_the_lock_is_held_waits_for_its_end(database: Path) -> None:
+    """The thread that holds it ends in order; a number that is used again must not be unlocked or closed."""
+    lock, other = WriteLock(database), WriteLock(database)
+    with lock.held(SHORT):
+        lock.close()
+        with pytest.raises(Unavailable), other.held(SHORT):
+            pass
+    assert lock._files is None
+    with other.held(SHORT), pytest.raises(Unavailable), lock.held(SHORT):
+        pass
+    lock.close()
+    other.close()
+    assert lock._files is None
+
+
 def test_the_files_are_closed_to_others(database: Path) -> None:
     """The lock files have mode 0600."""
     lock = WriteLock(database)
