@@ -56,13 +56,15 @@ class SignalledEvent(threading.Event):
         ends_at = None if timeout is None else time.monotonic() + timeout
         with _Selector() as waiting:
             waiting.register(self._set_reader, selectors.EVENT_READ)
-            if threading.current_thread() is threading.main_thread():
+            is_main = threading.current_thread() is threading.main_thread()
+            if is_main:
                 waiting.register(self._signal_reader, selectors.EVENT_READ)
             while not self._is_set:
                 if not waiting.select(None if ends_at is None else max(0.0, ends_at - time.monotonic())):
                     break
-                with suppress(BlockingIOError):  # Python runs the handler before the next pass
-                    self._signal_reader.recv(64)
+                if is_main:
+                    with suppress(BlockingIOError):  # Python runs the handler before the next pass
+                        self._signal_reader.recv(64)
         return self._is_set
 
     def signal_descriptor(self) -> int:
