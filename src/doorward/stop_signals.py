@@ -1,4 +1,4 @@
-"""Stopping a program that runs until SIGTERM or Ctrl-C: the signals set an event for which every thread may wait.
+"""Stopping a program that runs until SIGTERM, Ctrl-C or the end of its terminal (SIGHUP): the signals set an event for which every thread may wait.
 
 Python runs a signal handler in the main thread, and only between two steps of its bytecode. Two things can go wrong:
 
@@ -25,7 +25,10 @@ from contextlib import contextmanager, suppress
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 """select(2) fails if a process has more than 1,024 files open; Windows has nothing else."""
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_HANGUP = getattr(signal, "SIGHUP", None)
+"""Windows has none. A terminal that is closed may send it twice, so it never ends the process at once."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, *([_HANGUP] if _HANGUP else []))
 
 
 class SignalledEvent(threading.Event):
@@ -79,9 +82,9 @@ class SignalledEvent(threading.Event):
 
 @contextmanager
 def stopping(at_once: Callable[[], None] | None = lambda: None) -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and SIGINT set; the second signal ends the process at once.
+    """Yield an event that SIGTERM, SIGINT and SIGHUP set; a second SIGTERM or SIGINT ends the process at once.
 
-    For the main thread only.
+    For the main thread only. Under nohup(1), SIGHUP stays ignored.
 
     Args:
         at_once: called before that end; None if a second signal changes nothing.
@@ -91,14 +94,18 @@ def stopping(at_once: Callable[[], None] | None = lambda: None) -> Iterator[thre
 
     def on_signal(number: int, _frame: object) -> None:
         nonlocal came
-        if came and at_once is not None:
+        if came and at_once is not None and number != _HANGUP:
             at_once()
             os._exit(128 + number)
         came = True  # not `stop.is_set()`: a program that ends for another reason sets it too
         stop.set()
 
     former_descriptor = signal.set_wakeup_fd(stop.signal_descriptor(), warn_on_full_buffer=False)
-    former_handlers = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    former_handlers = {
+        number: signal.signal(number, on_signal)
+        for number in _SIGNALS
+        if number != _HANGUP or signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield stop
     finally:

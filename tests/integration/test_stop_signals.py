@@ -48,6 +48,28 @@ def test_the_first_signal_after_the_event_was_set_does_not_count_as_the_second()
     assert said_by(script) == (0, "cleaned up\n")
 
 
+def test_a_closed_terminal_asks_to_end_however_often() -> None:
+    """The shell and the kernel may both send SIGHUP: the program must still be able to end its parts."""
+    script = (
+        "import os, signal\nfrom doorward.stop_signals import stopping\n"
+        "with stopping() as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n    stop.wait()\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n    print('asked', flush=True)\n"
+    )
+    assert said_by(script) == (0, "asked\n")
+
+
+def test_under_nohup_the_end_of_the_terminal_changes_nothing() -> None:
+    """A program that was told to ignore SIGHUP goes on."""
+    script = (
+        "import os, signal\nfrom doorward.stop_signals import stopping\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "with stopping() as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n    print(stop.wait(0.1), flush=True)\n"
+    )
+    assert said_by(script) == (0, "False\n")
+
+
 def test_a_signal_ends_the_wait_at_any_moment() -> None:
     """A signal may arrive while the wait holds a lock: the handler must not need that lock."""
     script = (
