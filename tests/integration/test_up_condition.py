@@ -251,7 +251,9 @@ def test_the_environments_proxy_is_not_asked(
 def test_something_else_on_the_port(installation: Installation, answer: bytes) -> None:
     """Another program on the status port is not taken for ours, with any answer."""
     with stranger(installation, answer):
-        assert part(installation, "serve").trouble
+        found = part(installation, "serve")
+    assert found.trouble
+    assert "another installation" not in found.text
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from doorward.runtime.layout import find_lost, is_running, running_since
 from doorward.runtime.pem import render_pem
 
 _LONGEST_ANSWER = 64 * 1024
+_BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _FEW_CONNECTIONS = 2_000
 """Many machines do not allow as many open files as the default of `max_connections` needs; with fewer connections than these a door
 is too small for a company."""
@@ -43,7 +44,7 @@ def examine_serve(installation: Installation) -> Part:
     if root != render_pem(root_certificate(installation.services).der).encode("ascii"):
         return Part(
             name="serve",
-            text=f"another installation answers on {place}",
+            text=f"another {'installation' if _BEGIN_CERTIFICATE in root else 'program'} answers on {place}",
             facts={"answers": False},
             trouble=("no certificate of this one can be issued, and its CRL and OCSP are not served",),
             hints=("stop the other one, or set another status_listen; then: doorward up",),

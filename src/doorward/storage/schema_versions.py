@@ -115,12 +115,20 @@ def _check(catalogue: Catalogue, connection: Any) -> None:
         if not catalogue.is_current(connection) and (faults := catalogue.find_faults(connection)):
             raise _altered(faults)
         return
-    if found is None or found in REVISIONS:
+    if found is None:
         raise Unavailable(
             "schema-older",
-            f"the database has schema {found or 'none'}, and this version of Doorward needs {HEAD}",
+            "the database has no tables yet: its first start is not finished",
+            hint="if the first start is still running, wait for its end; otherwise run the same command again, or `doorward init`",
+            found="none",
+            wanted=HEAD,
+        )
+    if found in REVISIONS:
+        raise Unavailable(
+            "schema-older",
+            f"the database has schema {found}, and this version of Doorward needs {HEAD}",
             hint="stop Doorward, make a backup, then run `doorward init`, which migrates the database",
-            found=found or "none",
+            found=found,
             wanted=HEAD,
         )
     raise _newer(found)

@@ -15,7 +15,9 @@ from cryptography import x509
 
 from doorward.audit.leaf import render_canonical
 from doorward.cli.__main__ import main
+from doorward.runtime import condition
 from doorward.runtime.compose import Installation
+from doorward.runtime.condition_part import Part
 from doorward.runtime.layout import Layout
 from doorward.runtime.serve import Serve
 from doorward.runtime.settings import load_settings
@@ -287,6 +289,16 @@ def test_an_export_that_fails_leaves_no_file(site: Site) -> None:
 
 
 # status
+
+
+def test_trouble_of_now_is_shown_not_the_last_report(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that was killed has reported that all is well."""
+    down = Part(
+        name="gateway", text="g", trouble=("its process has ended",), facts={"trouble": [], "busy": 1}
+    )
+    monkeypatch.setattr(condition, "examine", lambda *_: [down])
+    (found,) = json.loads(site.run("status", "--json").stdout)["parts"]
+    assert (found["trouble"], found["busy"]) == (["its process has ended"], 1)
 
 
 def test_status_says_what_to_do(site: Site) -> None:

@@ -115,11 +115,11 @@ def _hint_line(output: Output, text: str) -> str:
 
 
 def _value(output: Output, part: Part) -> dict[str, Any]:
-    return {
+    return {  # facts first: a gateway's own report has a `trouble` too, and it may come from before the trouble of now
+        **json.loads(json.dumps(part.facts, default=str)),
         "name": part.name,
         "text": part.text,
         "trouble": list(part.trouble),
         "warnings": list(part.warnings),
         "hints": [output.with_data(text) for text in part.hints],
-        **json.loads(json.dumps(part.facts, default=str)),
     }
