@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,13 +16,18 @@ from doorward.core.errors import DoorwardError, Unavailable
 from doorward.gateway.envoy import adoption
 from doorward.gateway.envoy.epochs import note_run
 from doorward.gateway.envoy.supervisor import EnvoyRun, Phase, Supervisor
-from tests.integration.test_supervisor import House, answers, dies, house, soon
 from tests.support.little_door import echoes, web_socket
+from tests.support.supervised_house import SupervisedHouse, answers, dies, soon, supervised_house
 
-__all__ = ["house"]
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[SupervisedHouse]:
+    """A house; each of its Envoys is ended afterwards."""
+    with supervised_house(tmp_path) as made:
+        yield made
 
 
-def same_bootstrap(house: House) -> Callable[[int, Path], bool]:
+def same_bootstrap(house: SupervisedHouse) -> Callable[[int, Path], bool]:
     """What publishing does for an adopted run, as far as the supervisor sees it."""
 
     def adopt(_epoch: int, folder: Path) -> bool:
@@ -38,7 +43,7 @@ def same_bootstrap(house: House) -> Callable[[int, Path], bool]:
     return adopt
 
 
-def left_behind(house: House) -> EnvoyRun:
+def left_behind(house: SupervisedHouse) -> EnvoyRun:
     """Return the run that a supervisor left when it died."""
     first = house.supervisor()
     run = first.start()
@@ -46,7 +51,7 @@ def left_behind(house: House) -> EnvoyRun:
     return run
 
 
-def test_it_goes_on_with_its_connections(house: House) -> None:
+def test_it_goes_on_with_its_connections(house: SupervisedHouse) -> None:
     """The same process, under its own number, with its open stream; it takes new connections and is watched."""
     old = left_behind(house)
     stream = house.door.connect()
@@ -65,14 +70,14 @@ def test_it_goes_on_with_its_connections(house: House) -> None:
     assert echoes(stream)
     assert answers(house)
     os.kill(run.pid, signal.SIGKILL)
-    assert soon(lambda: second.running not in (None, run) and answers(house)) < 5
+    assert soon(lambda: second.running not in (None, run) and answers(house)) < 30
     assert house.died == [(1, None)], "nobody but its parent learns its status"
     assert house.started == [1, 2]
     second.stop()
     assert not answers(house)
 
 
-def test_until_it_is_decided_it_goes_on_and_can_be_cut(house: House) -> None:
+def test_until_it_is_decided_it_goes_on_and_can_be_cut(house: SupervisedHouse) -> None:
     """Its connections can be cut before the start; a start that is given up leaves it as it was."""
     old = left_behind(house)
     second = house.supervisor()
@@ -86,7 +91,7 @@ def test_until_it_is_decided_it_goes_on_and_can_be_cut(house: House) -> None:
     assert answers(house)
 
 
-def test_who_may_have_resources(house: House) -> None:
+def test_who_may_have_resources(house: SupervisedHouse) -> None:
     """An Envoy that is adopted or running; none that drains, and no other process."""
     old, asked = left_behind(house), list[bool]()
 
@@ -104,7 +109,7 @@ def test_who_may_have_resources(house: House) -> None:
     assert not second.serves(old.pid)
 
 
-def test_an_adopted_envoy_that_has_ended_gets_no_resources(house: House) -> None:
+def test_an_adopted_envoy_that_has_ended_gets_no_resources(house: SupervisedHouse) -> None:
     """Until the supervisor notices, it is listed; another process may have its process id."""
     old = left_behind(house)
     second = house.supervisor(adopt=lambda *_: True)
@@ -117,7 +122,7 @@ def test_an_adopted_envoy_that_has_ended_gets_no_resources(house: House) -> None
     assert not second.serves(old.pid)
 
 
-def test_one_that_stopped_listening_is_replaced(house: House) -> None:
+def test_one_that_stopped_listening_is_replaced(house: SupervisedHouse) -> None:
     """Without its note about the drain (a full disk) it looks as if it ran, but no client reaches it."""
     first = house.supervisor()
     run = first.start()
@@ -133,18 +138,18 @@ def test_one_that_stopped_listening_is_replaced(house: House) -> None:
     assert answers(house)
 
 
-def other_setting(house: House, _: pytest.MonkeyPatch) -> dict[str, object]:
+def _other_setting(house: SupervisedHouse, _: pytest.MonkeyPatch) -> dict[str, object]:
     del house
     return {"drain_seconds": 60}
 
 
-def unnumbered(house: House, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+def _unnumbered(house: SupervisedHouse, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     del house
     monkeypatch.setattr(adoption, "EPOCH_VARIABLE", "DOORWARD_RUN")
     return {}
 
 
-def other_program(house: House, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+def _other_program(house: SupervisedHouse, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     binary = house.folder / "envoy.next"
     shutil.copy2(Path("/proc/self/exe").resolve(), binary)
     real = Supervisor._adopt
@@ -160,21 +165,21 @@ def other_program(house: House, monkeypatch: pytest.MonkeyPatch) -> dict[str, ob
     return {}
 
 
-def other_bootstrap(house: House, _: pytest.MonkeyPatch) -> dict[str, object]:
+def _other_bootstrap(house: SupervisedHouse, _: pytest.MonkeyPatch) -> dict[str, object]:
     return {"adopt": lambda *_: house.door.upstream_port < 0}
 
 
-def another_address(house: House, _: pytest.MonkeyPatch) -> dict[str, object]:
+def _another_address(house: SupervisedHouse, _: pytest.MonkeyPatch) -> dict[str, object]:
     house.door.host = "0.0.0.0"
     return {}
 
 
-def not_cuttable(house: House, _: pytest.MonkeyPatch) -> dict[str, object]:
+def _not_cuttable(house: SupervisedHouse, _: pytest.MonkeyPatch) -> dict[str, object]:
     del house
     return {"may_drain": lambda _pid: False}
 
 
-def not_prepared(house: House, _: pytest.MonkeyPatch) -> dict[str, object]:
+def _not_prepared(house: SupervisedHouse, _: pytest.MonkeyPatch) -> dict[str, object]:
     def adopt(*_: object) -> bool:
         raise DoorwardError("revision-unreadable", "the policy cannot be read")
 
@@ -182,7 +187,7 @@ def not_prepared(house: House, _: pytest.MonkeyPatch) -> dict[str, object]:
     return {"adopt": adopt}
 
 
-def not_up_to_date(house: House, _: pytest.MonkeyPatch) -> dict[str, object]:
+def _not_up_to_date(house: SupervisedHouse, _: pytest.MonkeyPatch) -> dict[str, object]:
     seen: list[object] = []
 
     def verify(_admin: object) -> None:
@@ -197,20 +202,20 @@ def not_up_to_date(house: House, _: pytest.MonkeyPatch) -> dict[str, object]:
 @pytest.mark.parametrize(
     "change",
     [
-        other_setting,
-        unnumbered,
-        other_program,
-        other_bootstrap,
-        another_address,
-        not_cuttable,
-        not_prepared,
-        not_up_to_date,
+        _other_setting,
+        _unnumbered,
+        _other_program,
+        _other_bootstrap,
+        _another_address,
+        _not_cuttable,
+        _not_prepared,
+        _not_up_to_date,
     ],
 )
 def test_any_other_one_is_replaced(
-    house: House,
+    house: SupervisedHouse,
     monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[House, pytest.MonkeyPatch], dict[str, object]],
+    change: Callable[[SupervisedHouse, pytest.MonkeyPatch], dict[str, object]],
 ) -> None:
     """A difference, or a doubt: a new Envoy is started; the old one drains if its connections can be cut."""
     old = left_behind(house)
@@ -222,13 +227,13 @@ def test_any_other_one_is_replaced(
     assert fresh.epoch == 2
     assert second.running is fresh
     assert not second.serves(old.pid)
-    drains = change is not not_cuttable
+    drains = change is not _not_cuttable
     assert [one.epoch for one in second.draining] == [1] * drains
     assert echoes(stream) if drains else stream.recv(1) == b""
     assert answers(house)
 
 
-def test_one_that_does_not_answer_is_replaced(house: House) -> None:
+def test_one_that_does_not_answer_is_replaced(house: SupervisedHouse) -> None:
     """A hung Envoy is not adopted, and not asked twice."""
     asked: list[int] = []
     old = left_behind(house)
@@ -239,7 +244,7 @@ def test_one_that_does_not_answer_is_replaced(house: House) -> None:
     assert answers(house)
 
 
-def test_one_that_drains_already_goes_on_draining(house: House) -> None:
+def test_one_that_drains_already_goes_on_draining(house: SupervisedHouse) -> None:
     """It is not adopted beside the running one, which is."""
     first = house.supervisor()
     old = first.start()
@@ -251,7 +256,7 @@ def test_one_that_drains_already_goes_on_draining(house: House) -> None:
     assert [one.pid for one in second.draining] == [old.pid]
 
 
-def test_of_two_that_run_none_is_adopted(house: House) -> None:
+def test_of_two_that_run_none_is_adopted(house: SupervisedHouse) -> None:
     """It is not known which one a client reaches: both are replaced."""
 
     def prepare_shared(epoch: int, folder: Path) -> Path:
@@ -273,7 +278,7 @@ def test_of_two_that_run_none_is_adopted(house: House) -> None:
     assert answers(house)
 
 
-def test_a_note_of_another_time_counts_for_nothing(house: House) -> None:
+def test_a_note_of_another_time_counts_for_nothing(house: SupervisedHouse) -> None:
     """An Envoy without its note, or with that of another process, was never known to run."""
     old = left_behind(house)
     note_run(old.folder, old.pid, datetime.now(UTC) + timedelta(minutes=1))

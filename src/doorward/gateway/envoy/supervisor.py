@@ -337,9 +337,11 @@ class Supervisor:
             if child.wait(_READY_SECONDS):
                 raise explain_exit(run.folder, child.status or 0)
             if self._stopping.is_set():
-                raise Unavailable(
-                    "envoy-would-not-start", "the gateway stops, and its Envoy was not ready yet"
+                why, hint = (
+                    "the gateway stops, and its Envoy was not ready yet",
+                    "start it again: doorward up",
                 )
+                raise Unavailable("envoy-would-not-start", why, hint=hint)
             if self._clock.monotonic() > wait_until:
                 raise Unavailable(
                     "envoy-would-not-start",
