@@ -26,7 +26,7 @@ _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 """select(2) fails if a process has more than 1,024 files open; Windows has nothing else."""
 
 _HANGUP = getattr(signal, "SIGHUP", None)
-"""Windows has none. A terminal that is closed may send it twice, so it never ends the process at once."""
+"""Windows has none. If a terminal is closed, shell and kernel may both send it, so it does not count as a first or second signal."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, *([_HANGUP] if _HANGUP else []))
 
@@ -94,10 +94,11 @@ def stopping(at_once: Callable[[], None] | None = lambda: None) -> Iterator[thre
 
     def on_signal(number: int, _frame: object) -> None:
         nonlocal came
-        if came and at_once is not None and number != _HANGUP:
-            at_once()
-            os._exit(128 + number)
-        came = True  # not `stop.is_set()`: a program that ends for another reason sets it too
+        if number != _HANGUP:
+            if came and at_once is not None:
+                at_once()
+                os._exit(128 + number)
+            came = True  # not `stop.is_set()`: a program that ends for another reason sets it too
         stop.set()
 
     former_descriptor = signal.set_wakeup_fd(stop.signal_descriptor(), warn_on_full_buffer=False)
