@@ -181,8 +181,8 @@ def _judge(services: Services, context: _ResultContext, body: bytes, now: dateti
         raise RequestRefused("evidence-not-signed", "the partner's terms or authorities cannot be read")
     if context.kept.kind is EvidenceKind.CRL:
         # At the limit, still accept a CRL that is not larger than the one it replaces; otherwise one issuer's long
-        # lists make the others expire. A damaged one may be replaced by one of
-        # any size, because its own size is not known here, and the limit must not keep it damaged.
+        # lists make the others expire. A CRL of any size may replace a damaged one: the size of that one is not known
+        # here, and the limit must not keep it damaged.
         is_too_much = len(body) > len(context.kept.der) and context.others + len(body) > LISTS_BYTES
         if is_too_much and not context.is_damaged:
             limit = LISTS_BYTES // (1024 * 1024)

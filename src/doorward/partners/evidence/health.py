@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from doorward.stores.partner_records import EvidenceKind, EvidenceRecord, PartnerRecord
+from doorward.stores.partner_records import EvidenceRecord, PartnerRecord
 from doorward.stores.protocols import Stores
 from doorward.stores.services import Services
 from doorward.verification.partner import RevocationMode
@@ -80,8 +80,5 @@ def _is_stale(row: EvidenceRecord, partner: PartnerRecord, now: datetime) -> boo
 
 
 def _is_damaged(stores: Stores, row: EvidenceRecord) -> bool:
-    """Only a CRL is stored in pieces, which may be damaged one by one."""
-    if row.kind is not EvidenceKind.CRL:
-        return False
     kept = stores.evidence.get(row.partner_id, row.kind, row.source, row.about)
     return kept is not None and not kept.der
