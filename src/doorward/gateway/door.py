@@ -458,7 +458,7 @@ class Gateway:
         self._record_death(pid, epoch, status, seconds)
 
     def _record_death(self, pid: int, epoch: int, status: int | None, seconds: float) -> None:
-        """Record the death of an Envoy: lines of its last so many seconds, or, if infinite, since its last line may be missing."""
+        """Record the death of an Envoy. Lines of its last `seconds` seconds may be missing; if infinite, all after the last written one."""
         how = {} if status is None else {"signal": -status} if status < 0 else {"exit_code": status}
         now = self._services.clock.now()
         if isinf(seconds):

@@ -36,7 +36,7 @@ class LiveIndexes:
         self._watch(connection)
 
     def update(self, connection: LiveConnection) -> None:
-        """Replace a connection by a value with the same certificate, principal and shown ids."""
+        """Replace a connection by a value with the same certificate, principal and shown ids; its groups may differ."""
         if _groups_of(connection) != _groups_of(self._live[connection.cookie]):
             self.remove(connection.cookie)
             self.add(connection)
